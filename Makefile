@@ -1,0 +1,66 @@
+# Needs Python >= 3.11, git and make; `make setup` puts everything else into .venv.
+# ARGS passes on to the command: make test ARGS="-k chess", make run ARGS="--port 9000".
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-done
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run play test test-fast lint format types check diagrams docs lock ci clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(STAMP) ## make .venv from requirements.lock
+
+# Again only when what is installed has changed; a half-made .venv is made anew.
+$(STAMP): pyproject.toml requirements.lock
+	@sh .ci/venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@# setuptools comes from the lock, so the build needs no environment of its own, and no network.
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "Ready. Next: make run, then make play in a second terminal."
+
+run: $(STAMP) ## serve on 127.0.0.1:8080
+	@exec $(BIN)/steward serve $(ARGS)
+
+play: $(STAMP) ## play chess against a running server, in this terminal
+	@exec $(BIN)/steward play $(ARGS)
+
+test: $(STAMP) ## every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP) ## the tests that take no more than a few seconds each
+	@$(BIN)/python -m pytest -m "not slow and not e2e" $(ARGS)
+
+lint: $(STAMP) ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(STAMP) ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(STAMP) ## mypy --strict
+	@$(BIN)/mypy
+
+check: $(STAMP) ## check lifecycle.yaml
+	@$(BIN)/steward check $(ARGS)
+
+diagrams: $(STAMP) ## draw lifecycle.yaml again, into diagrams/
+	@$(BIN)/steward diagram -o diagrams $(ARGS)
+
+docs: $(STAMP) diagrams ## write the generated parts again: diagrams, JSON Schema, tables of docs/
+	@$(BIN)/python -m engine.reference --write
+
+lock: ## resolve pyproject.toml again, into requirements.lock
+	@bash .ci/lock requirements.lock
+
+ci: ## what has to pass before anything lands
+	@bash .ci/run
+
+clean: ## remove everything that can be made again
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
