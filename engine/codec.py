@@ -1,0 +1,18 @@
+"""JSON text for the log and the wire: compact, one form for one value. The only door to orjson."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+
+def encode(value: Any) -> bytes:
+    """Compact UTF-8 JSON; NaN and infinities become null. Raises TypeError for what JSON cannot say (bytes, keys
+    that are no strings, integers over 64 bits)."""
+    return orjson.dumps(value)
+
+
+def decode(text: bytes | str) -> Any:
+    """Raises ValueError if text is not JSON."""
+    return orjson.loads(text)
