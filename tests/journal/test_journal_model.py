@@ -1,0 +1,200 @@
+"""Any sequence of changes, against a model that is nothing but dicts."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from engine.errors import JournalError
+from engine.journal import Append, Journal, SessionRow, TokenRow
+from engine.journal.memory import MemoryJournal
+from engine.journal.sqlite import SqliteJournal
+from tests.journal.making import right, row
+
+SIDS = ("s.a", "s.b", "s.c")
+
+
+@dataclass
+class Known:
+    """One session in the model."""
+
+    row: SessionRow
+    records: list[bytes] = field(default_factory=list)
+    updates: list[bytes] = field(default_factory=list)
+    tokens: list[TokenRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A change, told in terms of what is stored when its turn comes."""
+
+    what: str
+    sid: str
+    rev_off: int
+    fence_off: int
+    updates: tuple[bytes, ...]
+    tokens: tuple[str, ...]
+    revoked: tuple[str, ...]
+    ends: bool
+    is_cancelled: bool
+
+
+TOKENS = st.lists(st.sampled_from(["t1", "t2", "t3"]), max_size=2).map(tuple)
+MOSTLY_RIGHT = st.sampled_from([0, 0, 0, 0, 0, 1, -1])
+WISHES = st.builds(
+    Wish,
+    what=st.sampled_from(["create", "commit", "commit", "commit", "commit", "claim", "drop"]),
+    sid=st.sampled_from(SIDS),
+    rev_off=MOSTLY_RIGHT,
+    fence_off=MOSTLY_RIGHT,
+    updates=st.lists(st.binary(max_size=3), max_size=3).map(tuple),
+    tokens=st.one_of(st.just(()), st.just(()), TOKENS),
+    revoked=st.one_of(st.just(()), TOKENS),
+    ends=st.sampled_from([False, False, False, True]),
+    is_cancelled=st.sampled_from([False, False, False, True]),
+)
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """Subclasses say which journal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.model: dict[str, Known] = {}
+        self.journal: Journal = self.make()
+        self.count = 0
+
+    def make(self) -> Journal:
+        raise NotImplementedError
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return self.runner.run(coroutine)
+
+    def teardown(self) -> None:
+        self.run(self.journal.close())
+        self.runner.close()
+
+    @initialize()
+    def begin(self) -> None:
+        self.run(self.journal.open())
+
+    @rule()
+    def reopen(self) -> None:
+        self.run(self.journal.close())
+        self.run(self.journal.open())
+
+    @rule(wishes=st.lists(WISHES, min_size=1, max_size=8))
+    def change_together(self, wishes: list[Wish]) -> None:
+        self.run(self._change_together(wishes))
+
+    async def _change_together(self, wishes: list[Wish]) -> None:
+        asked: list[tuple[asyncio.Future[Any], Any]] = []
+        for wish in wishes:
+            future, expected = self._ask(wish)
+            await asyncio.sleep(0)  # a claim or a drop is queued when its task first runs
+            if wish.is_cancelled:
+                future.cancel()
+            asked.append((future, expected))
+        results = await asyncio.gather(*(future for future, _ in asked), return_exceptions=True)
+        for result, (_, expected) in zip(results, asked, strict=True):
+            if isinstance(expected, type) and not isinstance(result, asyncio.CancelledError):
+                assert isinstance(result, expected), result
+            elif not isinstance(result, asyncio.CancelledError):
+                assert result == expected
+
+    def _ask(self, wish: Wish) -> tuple[asyncio.Future[Any], Any]:
+        known = self.model.get(wish.sid)
+        if wish.what == "drop":
+            self.model.pop(wish.sid, None)
+            return asyncio.ensure_future(self.journal.drop(wish.sid)), None
+        if wish.what == "claim":
+            if known is None:
+                return asyncio.ensure_future(self.journal.claim(wish.sid)), KeyError
+            known.row = replace(known.row, fence=known.row.fence + 1)
+            return asyncio.ensure_future(self.journal.claim(wish.sid)), known.row
+        append = self._appended(wish, known)
+        return self.journal.append(append), self._model_append(append, known, is_next=self._is_next(wish, known))
+
+    def _is_next(self, wish: Wish, known: Known | None) -> bool:
+        return wish.rev_off == wish.fence_off == 0 and (known is None) == (wish.what == "create")
+
+    def _appended(self, wish: Wish, known: Known | None) -> Append:
+        self.count += 1
+        fence, rev = (known.row.fence, known.row.rev) if known else (0, 0)
+        return Append(
+            wish.sid,
+            fence + wish.fence_off,
+            rev + 1 + wish.rev_off,
+            b"record %d" % self.count,
+            wish.updates,
+            session=row(wish.sid) if wish.what == "create" else None,
+            tokens=tuple(right(token, wish.sid) for token in wish.tokens),
+            revoked=tuple(f"id-{token}" for token in wish.revoked),
+            ended_at=float(self.count) if wish.ends else None,
+        )
+
+    def _model_append(self, append: Append, known: Known | None, *, is_next: bool) -> type[JournalError] | None:
+        if not is_next:
+            return JournalError
+        kept = [token for token in known.tokens if token.id not in append.revoked] if known else []
+        elsewhere = [token for sid, other in self.model.items() if sid != append.sid for token in other.tokens]
+        digests = [token.digest for token in (*kept, *elsewhere, *append.tokens)]
+        if len(set(digests)) < len(digests):
+            return JournalError
+        if known is None:
+            known = self.model[append.sid] = Known(row(append.sid))
+        known.records.append(append.record)
+        known.updates.extend(append.updates)
+        known.tokens = [*kept, *append.tokens]
+        ended_at = append.ended_at if known.row.ended_at is None else known.row.ended_at
+        known.row = replace(known.row, rev=append.rev, seq=len(known.updates), ended_at=ended_at)
+        return None
+
+    @invariant()
+    def everything_stored_is_what_the_model_knows(self) -> None:
+        self.run(self._compare())
+
+    async def _compare(self) -> None:
+        journal = self.journal
+        assert await journal.sessions() == [known.row for known in self.model.values()]
+        for sid in SIDS:
+            known = self.model.get(sid, Known(row(sid)))
+            assert await journal.session(sid) == (known.row if sid in self.model else None)
+            assert await journal.records(sid) == known.records
+            assert await journal.updates(sid, 0, 1000) == list(enumerate(known.updates, start=1))
+            assert await journal.tokens(sid) == known.tokens
+            for token in known.tokens:
+                assert await journal.token(token.digest) == token
+
+
+class MemoryMachine(JournalMachine):
+    def make(self) -> Journal:
+        return MemoryJournal()
+
+
+class SqliteMachine(JournalMachine):
+    def make(self) -> Journal:
+        self.directory = Path(tempfile.mkdtemp())
+        return SqliteJournal(self.directory / "journal.db")
+
+    def teardown(self) -> None:
+        super().teardown()
+        shutil.rmtree(self.directory)
+
+
+TestMemoryModel = MemoryMachine.TestCase
+TestMemoryModel.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+TestSqliteModel = SqliteMachine.TestCase
+TestSqliteModel.settings = settings(
+    max_examples=25, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
