@@ -1,0 +1,320 @@
+"""One live machine: its mailbox, its step, its scope. State changes here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from .activity import Activity
+from .clock import Timer
+from .context import ActorView
+from .errors import ArgumentError, JournalError, Refused
+from .mailbox import Item, Mailbox
+from .plan import KindPlan, StatePlan
+from .records import Event, Origin, Outcome
+from .resources import Holdings, Ledger, Resource
+from .scope import GRACE_S, end_task
+from .state import ActorImage
+from .step import step
+from .tasks import engine_task, owned_context
+
+if TYPE_CHECKING:
+    from .session import Session
+
+HALT_GRACE_S: Final = 4 * GRACE_S  # a cancelled step still ends its handler: grace, force, and room to run
+
+T = TypeVar("T")
+log = logging.getLogger("steward.actor")
+
+
+class Actor:
+    """All its fields but the mailbox change only within a step, or before the first."""
+
+    __slots__ = (
+        "_idle_armed",
+        "_pump",
+        "activation",
+        "activity",
+        "born_at",
+        "children",
+        "conditions",
+        "data",
+        "ended",
+        "entered_at",
+        "entered_by",
+        "entries",
+        "first_state_left",
+        "holdings",
+        "id",
+        "ill_checks",
+        "inherited",
+        "is_halted",
+        "kind",
+        "mailbox",
+        "parent",
+        "path",
+        "plan",
+        "report",
+        "session",
+        "shutdown_handlers",
+        "state",
+        "timers",
+    )
+
+    def __init__(self, session: Session, plan: KindPlan, parent: Actor | None, image: ActorImage) -> None:
+        self.session = session
+        self.plan = plan
+        self.kind = plan.kind
+        self.parent = parent
+        self.path = image.path
+        self.id = image.path.rsplit("/", 1)[-1]
+        self.state = image.state
+        self.activation = image.activation
+        self.entered_at = image.entered_at
+        self.entered_by = image.entered_by
+        self.entries = image.entries
+        self.data = image.data
+        self.report = image.report
+        self.children: dict[str, Actor] = {}
+        self.conditions: set[str] = set()
+        self.mailbox = Mailbox()
+        self.mailbox.deferred = image.deferred
+        self.timers: dict[str, Timer] = {}
+        self.activity: Activity | None = None
+        self.shutdown_handlers: list[Callable[[], Awaitable[None]]] = []
+        self.inherited: dict[Resource, Any] = {}
+        self.ill_checks = 0
+        self.born_at = session.clock.now()
+        self.is_halted = False
+        self.ended: asyncio.Future[None] = session.loop.create_future()
+        self.first_state_left: asyncio.Future[None] = session.loop.create_future()
+        self._pump: asyncio.Task[None] | None = None
+        above: Ledger | None = parent.holdings.ledger if parent is not None else None
+        self.holdings: Holdings = Holdings(self.path, Ledger(plan.limits, above, self._over), session.clock.now)
+
+    # What others see
+
+    def now(self) -> float:
+        return self.session.clock.now()
+
+    @property
+    def state_plan(self) -> StatePlan:
+        return self.plan.states[self.state]
+
+    @property
+    def is_ending(self) -> bool:
+        return self.state_plan.is_ending
+
+    def view(self) -> ActorView:
+        return ActorView(self.path, self.kind, self.state, self.is_ending)
+
+    def below(self) -> Iterator[ActorView]:
+        for child in self.children.values():
+            yield child.view()
+            yield from child.below()
+
+    def find_resource(self, kind: str) -> Resource | None:
+        actor: Actor | None = self
+        while actor is not None:
+            if held := actor.holdings.held(kind):
+                return held[0]
+            actor = actor.parent
+        return None
+
+    def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        self.holdings.ledger.require("tasks")
+        return owned_context(self.holdings).run(self.session.loop.create_task, coro, name=name)
+
+    def address(self, to: str, event: str, payload: Mapping[str, Any]) -> tuple[str, Event]:
+        """The receiver's path and the event as it takes it. Raises Refused if it may not be sent."""
+        target = self.parent if to == "parent" else self.session.actors.get(to) or self.children.get(to)
+        if target is None or (target is not self.parent and target.parent is not self):
+            raise Refused("unknown_actor", f"{self.path} has no parent or child {to!r}")
+        origin: Origin = "child" if target is self.parent else "parent"
+        return target.path, Event(event, target.accept(event, payload, origin), origin, self.path)
+
+    def accept(self, event: str, payload: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
+        """The payload as declared. Raises Refused: unknown_event, forbidden or bad_payload."""
+        declared = self.plan.events.get(event)
+        if declared is None:
+            raise Refused("unknown_event", f"a {self.kind} takes no event {event!r}; it takes {_names(self.plan)}")
+        if origin not in declared.senders:
+            raise Refused("forbidden", f"{event!r} of a {self.kind} may not come from a {origin}")
+        try:
+            return declared.payload.check(payload)
+        except ArgumentError as error:
+            raise Refused("bad_payload", f"{event}: {error}") from None
+
+    # The mailbox and its pump
+
+    def post(self, event: Event, waiter: asyncio.Future[Outcome] | None = None) -> None:
+        """Put an event into the mailbox; no task exists while it is empty. Raises Busy if it is full."""
+        self.mailbox.put(Item(event, waiter), urgent=event.name in self.plan.urgent or event.origin == "self")
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._pump is None and not self.is_halted:
+            self._pump = engine_task(self._work(), f"{self.session.sid}{self.path} mailbox")
+
+    async def _work(self) -> None:
+        try:
+            while not self.is_halted and (item := self.mailbox.take()) is not None:
+                await self._guarded_step(item)
+        finally:
+            self._pump = None
+
+    async def _guarded_step(self, item: Item) -> None:
+        try:
+            await step(self, item)
+        except JournalError as error:
+            # What is not in the log has not happened; the session is rebuilt from the log.
+            item.settle(Outcome("refused", "store_unavailable", "the store takes nothing now; try again"))
+            self.session.fail(error)
+        except Exception as error:
+            log.exception("a step of %s%s failed in the engine", self.session.sid, self.path)
+            item.settle(Outcome("failed", "internal", "an error of the server; it is in its log"))
+            self.session.fail(error)
+
+    async def halt(self, timeout_s: float) -> None:
+        """No step begins from now on; return when the one under way is over, cancelled after timeout_s."""
+        self.is_halted = True
+        self._disarm()
+        if self._pump is not None:
+            pump = self._pump
+            await asyncio.wait({pump}, timeout=timeout_s)
+            if not pump.done():
+                await end_task(pump, grace_s=HALT_GRACE_S)
+        for item in self.mailbox.close():
+            item.settle(Outcome("refused", "leaving", "the session is not served here any more; dial again"))
+
+    # Scope: what a state owns
+
+    def deadlines(self, target: str | None, now: float) -> dict[str, float]:
+        """Deadlines of the state entered, or of the idle timers that an accepted event moves."""
+        plan = self.plan.states[target if target is not None else self.state]
+        return {t.event: now + t.seconds for t in plan.timers if target is not None or t.is_idle}
+
+    def arm(self, deadlines: Mapping[str, float]) -> None:
+        for name, deadline in deadlines.items():
+            if (old := self.timers.pop(name, None)) is not None:
+                old.cancel()
+            event = Event(name, origin="self", activation=self.activation)
+            self.timers[name] = self.session.clock.call_at(deadline, lambda event=event: self._fire(event))  # type: ignore[misc]
+
+    def _fire(self, event: Event) -> None:
+        self.timers.pop(event.name, None)
+        self.post(event)
+
+    def _disarm(self) -> None:
+        for timer in self.timers.values():
+            timer.cancel()
+        self.timers.clear()
+
+    async def leave(self) -> None:
+        """Close the scope of the old state before anything of the new one begins (M4)."""
+        self._disarm()
+        if self.activity is not None:
+            await self.activity.close()
+            self.activity = None
+
+    def enter(self, target: str, event: Event, now: float, deadlines: Mapping[str, float]) -> None:
+        if target in self.plan.entries_kept and event.name != "restored":
+            kept = self.entries.setdefault(target, [])
+            kept.append(now)
+            del kept[: -self.plan.entries_kept[target]]
+        self.state = target
+        self.activation += 1
+        self.entered_at = now
+        self.entered_by = event
+        if not self.first_state_left.done():
+            self.first_state_left.set_result(None)
+        if self.state_plan.is_final:
+            self.session.actor_ended(self)
+            return
+        self.arm(deadlines)
+        self._begin(event, {})
+        self.mailbox.offer_deferred()
+        self.raise_conditions()
+
+    def _begin(self, event: Event, ran: Mapping[int, Any]) -> None:
+        if self.state_plan.run:
+            self.activity = Activity(self, event, ran)
+
+    def start(self, event: Event) -> None:
+        """Begin the life: the record of its creation is in the log's order."""
+        self.arm({timer.event: self.entered_at + timer.seconds for timer in self.state_plan.timers})
+        self._begin(event, {})
+        self.raise_conditions()
+
+    # Events of the actor itself
+
+    def activity_ended(self, event: Event) -> None:
+        """The activity is over; its `done` or `failed` is owed until a step handles it."""
+        try:
+            self.session.commit(self, "owed", {"event": event.to_json()})
+        except JournalError as error:
+            self.session.fail(error)
+            return
+        self.post(event)
+
+    def step_ran(self, index: int, result: Any) -> None:
+        """Record that a step of the activity is over, so that a restart goes on behind it."""
+        body = {"index": index, "result": result, "holds": self.holdings.surviving()}
+        try:
+            self.session.commit(self, "ran", body)
+        except JournalError as error:
+            self.session.fail(error)
+
+    def set_condition(self, name: str, holds: bool) -> None:
+        """Raise a condition when it becomes true; it is dropped if it is no longer true when it is taken."""
+        if holds == (name in self.conditions):
+            return
+        if not holds:
+            self.conditions.discard(name)
+            return
+        self.conditions.add(name)
+        if not self.is_halted and not self.state_plan.is_final:
+            self.post(Event(name))
+
+    def raise_conditions(self) -> None:
+        for name in sorted(self.conditions):
+            if self.state_plan.rows.get(name):
+                self.post(Event(name))
+
+    def _over(self, what: str, is_over: bool) -> None:
+        counts, limits = self.holdings.ledger.counts, self.plan.limits
+        over = any(counts[name] > most for name in counts if (most := getattr(limits, name)) is not None)
+        self.set_condition("limit_exceeded", over)
+
+    # Back from the log
+
+    def restore(self, image: ActorImage) -> None:
+        """Bring timers, surviving resources and the mailbox back; `restored` goes first, then what is owed."""
+        for kind, name, handle in image.holds:
+            self.holdings.hold(Resource(kind, name, handle, self.path, self.now(), survives=True), reserve=False)
+        if not self.state_plan.is_final:
+            self.post(Event("restored", {"ran": {str(index): value for index, value in image.ran.items()}}))
+            if image.owed is not None:
+                self.post(image.owed)
+            self.arm(image.deadlines)
+        if self.state != self.plan.initial:
+            self.first_state_left.set_result(None)
+        self.mailbox.offer_deferred()
+
+    def resume(self, event: Event) -> None:
+        """After `restored`: the activity goes on if the state was not left and its end is not owed already."""
+        is_owed = self.mailbox.expects(("done", "failed"))
+        if self.activity is None and self.state_plan.run and not is_owed:
+            ran = {int(index): value for index, value in event.payload["ran"].items()}
+            self._begin(self.entered_by or event, ran)
+        self.raise_conditions()
+
+    async def close(self) -> None:
+        """End what the present state owns, without a record."""
+        await self.leave()
+
+
+def _names(plan: KindPlan) -> str:
+    return ", ".join(sorted(plan.events)) or "none"

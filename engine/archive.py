@@ -1,0 +1,56 @@
+"""Ended sessions: found again while their log is kept, forgotten when that time is over."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from .clock import Clock
+from .journal.base import Journal, SessionRow
+from .session import Session
+
+IN_MEMORY_MAX: Final = 256
+RETENTION_S: Final = 24 * 3600.0  # how long the log of an ended session is kept (protocol.md, rule 11)
+SWEEP_S: Final = 600.0
+
+log = logging.getLogger("steward.archive")
+
+
+class Archive:
+    """The last IN_MEMORY_MAX that ended, the rest from the journal by `load`."""
+
+    def __init__(
+        self, journal: Journal, load: Callable[[SessionRow], Awaitable[Session | None]], *, retention_s: float
+    ) -> None:
+        self._journal = journal
+        self._load = load
+        self._retention_s = retention_s
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+
+    def keep(self, session: Session) -> None:
+        self._sessions[session.sid] = session
+        while len(self._sessions) > IN_MEMORY_MAX:
+            self._sessions.popitem(last=False)
+
+    async def find(self, sid: str) -> Session | None:
+        """Raises JournalError if it would have to be read and cannot."""
+        if sid in self._sessions:
+            return self._sessions[sid]
+        row = await self._journal.session(sid)
+        if row is None or row.ended_at is None:
+            return None
+        session = await self._load(row)
+        if session is not None:
+            self.keep(session)
+        return session
+
+    async def sweep(self, clock: Clock) -> None:
+        """Drop the logs whose time is over."""
+        before = clock.now() - self._retention_s
+        for row in await self._journal.sessions():
+            if row.ended_at is not None and row.ended_at < before:
+                self._sessions.pop(row.sid, None)
+                await self._journal.drop(row.sid)
+                log.info("the log of %s is dropped", row.sid, extra={"sid": row.sid})

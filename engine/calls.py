@@ -1,0 +1,62 @@
+"""Calling one handler of an actor: its time-out, its retries, its owner."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+from typing import TYPE_CHECKING, Any
+
+from .context import Context
+from .errors import HandlerFailed, LimitExceeded, Refused
+from .plan import Call
+from .scope import handler_failure, run_bounded
+from .tasks import HandlerExit, owned_context
+
+if TYPE_CHECKING:
+    from .actor import Actor
+
+
+async def call_handler(actor: Actor, call: Call, ctx: Context) -> Any:
+    """What the handler returned. Raises HandlerFailed, with a reference into the log, once its attempts are used up."""
+    attempts = call.retry.attempts if call.retry is not None else 1
+    for attempt in range(1, attempts + 1):
+        try:
+            return await _once(actor, call, ctx, call.timeout_s)
+        except Exception as error:
+            failure = as_failure(call.name, error)
+            if attempt == attempts:
+                raise failure from error
+        await asyncio.sleep(_jitter(actor.session.random, call, attempt))
+    raise AssertionError("a handler has at least one attempt")
+
+
+async def _once(actor: Actor, call: Call, ctx: Context, timeout_s: float | None) -> Any:
+    assert call.bound is not None, "built-in steps are not called through here"
+    ctx.lend(call)
+    try:
+        value = owned_context(actor.holdings).run(call.bound, ctx)
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise HandlerExit(f"{type(error).__name__}: {error}") from error
+    if inspect.iscoroutine(value):
+        return await run_bounded(value, actor.holdings, f"{actor.session.sid}{actor.path} {call.name}", timeout_s)
+    return value
+
+
+async def call_once(actor: Actor, call: Call, ctx: Context, timeout_s: float) -> Any:
+    """One attempt within timeout_s: clean-up is not repeated, force is what comes next."""
+    return await _once(actor, call, ctx, timeout_s)
+
+
+def as_failure(name: str, error: Exception) -> HandlerFailed:
+    if isinstance(error, LimitExceeded):
+        return HandlerFailed(name, "limit_exceeded", error.message, ref="limit")
+    if isinstance(error, Refused):
+        return HandlerFailed(name, error.code, error.message, ref="refused")
+    return handler_failure(name, error)
+
+
+def _jitter(source: random.Random, call: Call, attempt: int) -> float:
+    """Full jitter: anywhere between nothing and the doubled back-off, so that retries of many do not meet."""
+    assert call.retry is not None
+    return source.uniform(0.0, min(call.retry.most_s, call.retry.backoff_s * 2 ** (attempt - 1)))

@@ -1,0 +1,176 @@
+"""How one actor lets go of what it and its children hold: in its clean-up, at its end, and without records."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from .calls import call_once
+from .cleanup import CleanupItem, CleanupReport, clean_up, is_gone
+from .context import Context, Life
+from .errors import HandlerFailed
+from .plan import Call, CleanupPlan
+from .records import Event
+from .scope import handler_failure, run_bounded
+from .spec import STEP_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from .actor import Actor
+
+log = logging.getLogger("steward.custody")
+HALT_S: Final = STEP_TIMEOUT_S  # a step under way ends within its handlers' bound
+
+
+class Custodian:
+    """clean_up()'s view of an actor. is_recorded False: the session stops in this process only, so children are
+    dissolved instead of stopped and nothing is written."""
+
+    def __init__(self, actor: Actor, *, is_recorded: bool = True) -> None:
+        self.actor = actor
+        self.path = actor.path
+        self.holdings = actor.holdings
+        self._is_recorded = is_recorded
+
+    def now(self) -> float:
+        return self.actor.now()
+
+    async def call_cleanup(self, call: Call, timeout_s: float) -> Any:
+        event = self.actor.entered_by or Event("cleanup")
+        life = Life(f"the clean-up of {self.path}")
+        try:
+            return await call_once(self.actor, call, Context(self.actor, event, life, None), timeout_s)
+        finally:
+            life.end()
+
+    async def stop_children(self, timeout_s: float) -> list[CleanupItem]:
+        """All at once; a child that is not at its end within the bound of its kind is dissolved by force."""
+        children = list(self.actor.children.values())
+        if not children:
+            return []
+        began = self.now()
+        if self._is_recorded:
+            for child in children:
+                child.post(Event("stop", sender=self.path))
+            await asyncio.wait({child.ended for child in children}, timeout=timeout_s)
+        left = [child for child in children if not child.ended.done()]
+        reports = await asyncio.gather(*(dissolve(child) for child in left))
+        for child, report in zip(left, reports, strict=True):
+            child.report = report.to_json()
+            self.actor.session.remove(child, is_recorded=self._is_recorded)
+        seconds = self.now() - began
+        return [_child_item(child, began, seconds, forced=child in left) for child in children]
+
+
+def _child_item(child: Actor, began: float, seconds: float, *, forced: bool) -> CleanupItem:
+    verdict = "forced" if forced else "released"
+    return CleanupItem("children", child.path, began - child.born_at, verdict, seconds, report=child.report)  # type: ignore[arg-type]
+
+
+async def full_cleanup(actor: Actor, only: tuple[str, ...] = ()) -> CleanupReport:
+    """The step `cleanup`: shutdown handlers, the entries in order, what children passed up; then, in an owned kind,
+    what is left passes to the parent."""
+    custodian = Custodian(actor)
+    if only:
+        return await clean_up(custodian, [entry for entry in actor.plan.cleanup if entry.kind in only])
+    report = CleanupReport(await _shutdown_handlers(actor))
+    report.items += (await clean_up(custodian, actor.plan.cleanup)).items
+    report.items += await _settle_inherited(custodian)
+    if actor.parent is not None:
+        pass_up(actor, actor.parent)
+    return report
+
+
+async def dissolve(actor: Actor) -> CleanupReport:
+    """Stop an actor and all below it in this process, without a record, and let go of what they hold in memory.
+
+    What survives a restart is left where it is. What cannot be let go passes to the parent.
+    """
+    await actor.halt(HALT_S)
+    await actor.close()
+    custodian = Custodian(actor, is_recorded=False)
+    for resource in actor.holdings.all():
+        if resource.survives:
+            actor.holdings.drop(resource)
+    report = CleanupReport(await _shutdown_handlers(actor))
+    report.items += (await clean_up(custodian, actor.plan.cleanup)).items
+    report.items += await _settle_inherited(custodian)
+    if actor.parent is not None:
+        pass_up(actor, actor.parent)
+    return report
+
+
+async def _shutdown_handlers(actor: Actor) -> list[CleanupItem]:
+    """What handlers asked for with ctx.on_shutdown, last first, each within its bound."""
+    items = []
+    while actor.shutdown_handlers:
+        handler = actor.shutdown_handlers.pop()
+        began = actor.now()
+        if error := await _shut_down(actor, handler):
+            name = getattr(handler, "__qualname__", repr(handler))
+            items.append(CleanupItem("shutdown handler", name, 0.0, "forced", actor.now() - began, error))
+    return items
+
+
+async def _shut_down(actor: Actor, handler: Callable[[], Awaitable[None]]) -> str:
+    async def call() -> None:
+        await handler()
+
+    try:
+        await run_bounded(call(), actor.holdings, f"{actor.path} shutdown handler", STEP_TIMEOUT_S)
+    except Exception as error:
+        failure = handler_failure("shutdown handler", error)
+        return f"{failure.code} (ref {failure.ref})"
+    return ""
+
+
+async def _settle_inherited(custodian: Custodian) -> list[CleanupItem]:
+    """Look again at what children could not let go and no entry of ours covers."""
+    actor = custodian.actor
+    items = []
+    own = {entry.kind for entry in actor.plan.cleanup}
+    for resource, entry in list(actor.inherited.items()):
+        gone = await is_gone(custodian, resource, entry)
+        if gone:
+            actor.holdings.drop(resource)
+            del actor.inherited[resource]
+        elif resource.kind in own:
+            continue  # its entry has reported it
+        name = f"{resource.name} (of {resource.owner})"
+        verdict = "released" if gone else "leaked"
+        age_s = actor.now() - resource.since
+        items.append(CleanupItem(resource.kind, name, age_s, verdict, 0.0))  # type: ignore[arg-type]
+    return items
+
+
+def pass_up(actor: Actor, parent: Actor) -> None:
+    """What actor could not let go is its parent's from now on: only a root can be stuck."""
+    entries = {entry.kind: entry for entry in actor.plan.cleanup}
+    for resource in actor.holdings.all():
+        entry: CleanupPlan | None = actor.inherited.get(resource) or entries.get(resource.kind)
+        where = f"{actor.session.sid}{actor.path}"
+        log.warning("%s %s of %s passes to %s", resource.kind, resource.name, where, parent.path)
+        actor.holdings.drop(resource)
+        if resource.kind == "tasks":
+            parent.holdings.adopt(resource.handle)
+        else:
+            parent.holdings.hold(resource, reserve=False)
+            parent.inherited[resource] = entry
+    actor.inherited.clear()
+
+
+async def prove_clean(actor: Actor) -> HandlerFailed | None:
+    """Look at everything before a final state is committed (C1); None if nothing is held any more."""
+    custodian = Custodian(actor)
+    entries = {entry.kind: entry for entry in actor.plan.cleanup}
+    left = [f"child {path}" for path in actor.children]
+    for resource in actor.holdings.all():
+        if await is_gone(custodian, resource, actor.inherited.get(resource) or entries.get(resource.kind)):
+            actor.holdings.drop(resource)
+            actor.inherited.pop(resource, None)
+        else:
+            left.append(f"{resource.kind} {resource.name}")
+    if not left:
+        return None
+    return HandlerFailed("final", "leaked", f"still held: {', '.join(left)}", ref="report")

@@ -1,0 +1,99 @@
+"""Events from outside a session: which commands came before, who takes an event, what is answered without a step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from .errors import JournalError, Refused
+from .mailbox import Item
+from .records import ROOT, Caller, Command, Event, Origin, Outcome
+from .state import CIDS_MAX, Outcomes
+
+if TYPE_CHECKING:
+    from .session import Session
+
+NOT_SERVED: Final = Outcome("refused", "store_unavailable", "the session is being brought back; try again")
+
+
+class Intake:
+    """One session's numbers: outcomes that are stored, and clients that have sent one since the process began."""
+
+    def __init__(self, session: Session, outcomes: Outcomes) -> None:
+        self.outcomes = outcomes
+        self._session = session
+        self._cids: dict[str, None] = {}
+
+    def submit(
+        self,
+        to: str,
+        name: str,
+        payload: Mapping[str, Any],
+        *,
+        origin: Origin,
+        caller: Caller,
+        command: Command | None,
+    ) -> asyncio.Future[Outcome]:
+        """The outcome of one event from outside (M5); never raises."""
+        session = self._session
+        waiter: asyncio.Future[Outcome] = session.loop.create_future()
+        early = self._early(to, name, command)
+        if early is not None:
+            waiter.set_result(early)
+            return waiter
+        event = Event(name, {}, origin, "", command=command, caller=caller)
+        try:
+            receiver = session.actors.get(to)
+            if receiver is None:
+                raise Refused("unknown_actor", f"there is no actor {to!r}; there are: {', '.join(session.actors)}")
+            receiver.post(replace(event, payload=receiver.accept(name, payload, origin)), waiter)
+        except Refused as refused:
+            self._refuse(Item(event, waiter), refused)
+        return waiter
+
+    def _early(self, to: str, name: str, command: Command | None) -> Outcome | None:
+        """The answer that needs no step: of an ended session, of a number that came before or too late."""
+        session = self._session
+        if command is not None and (known := self.known(command)) is not None:
+            return known
+        if session.is_ended:
+            if to == ROOT and session.ends_by(name):
+                return Outcome("done", value=session.report, already=True)
+            return Outcome("refused", "ended", "the session has ended; its log can still be read")
+        if session.is_failed or session.root is None:
+            return NOT_SERVED
+        if command is not None:
+            self._remember(command.cid)
+        return None
+
+    def _remember(self, cid: str) -> None:
+        """A cid whose first command waits for its step is known already: its second may be taken before it."""
+        self._cids[cid] = None
+        if len(self._cids) > CIDS_MAX:
+            del self._cids[next(iter(self._cids))]
+
+    def known(self, command: Command) -> Outcome | None:
+        """The stored outcome of a command, or why its number cannot be taken."""
+        if (found := self.outcomes.find(command.cid, command.c)) is not None:
+            if found[0] != command.digest:
+                return Outcome("refused", "conflict", f"number {command.c} was used for something else")
+            return replace(found[1], is_duplicate=True)
+        is_new = not self.outcomes.knows(command.cid) and command.cid not in self._cids
+        if self.outcomes.is_forgotten(command.cid, command.c) or (is_new and command.c != 1):
+            return Outcome("refused", "forgotten", f"the outcome of number {command.c} is not kept any more")
+        return None
+
+    def _refuse(self, item: Item, refused: Refused) -> None:
+        """A refusal is an outcome too: a numbered one is stored, but for `busy`, which may be tried again."""
+        outcome = Outcome("refused", refused.code, refused.message)
+        session = self._session
+        if item.event.command is None or refused.code == "busy" or session.root is None:
+            item.settle(outcome)
+            return
+        try:
+            session.commit(session.root, "taken", {"event": item.event.name}, item, outcome)
+        except JournalError as error:
+            item.settle(NOT_SERVED)
+            session.fail(error)

@@ -1,0 +1,286 @@
+"""LifecycleMachine: a real transitions.AsyncMachine of one kind, without the stock class's traps.
+
+The engine's actors read its `plan`; the rest of the library (add_model, triggers, introspection, markup, diagrams)
+reads states, events and transitions made from the same rows. The only door to transitions.
+Differences from the stock class, on purpose: guards stop at the first False; callbacks run one after another, in
+order; a second trigger of a model waits for the first instead of cancelling it; cancelling a caller does not cancel a
+transition half-way, and CancelledError is never turned into False; an error in on_enter restores the source state;
+errors in finalize_event are raised; transitions of unknown states are refused; no `to_<state>()` short cuts, whatever
+auto_transitions says (the library's mixins always pass it on as True). A callback that waits for a trigger of another
+model whose callback waits for the first model waits for ever; with the stock class they would cut each other short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Final
+
+from transitions import MachineError
+from transitions.core import listify
+from transitions.extensions.asyncio import AsyncEvent, AsyncEventData, AsyncMachine, AsyncTransition
+
+from .plan import Call, KindPlan, Row, compile_plans
+from .records import Event
+from .registry import Registry
+from .spec import Spec
+
+log = logging.getLogger("steward.machine")
+
+
+class Turn:
+    """One trigger from outside a model's callbacks. It is over when its transition is; what it left running then
+    waits for a turn like everybody else."""
+
+    __slots__ = ("has_begun", "is_over", "model")
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.has_begun = False
+        self.is_over = False
+
+
+_inside: contextvars.ContextVar[tuple[Turn, ...]] = contextvars.ContextVar("steward_turns", default=())
+_SIGNATURE: Final = inspect.signature(AsyncMachine.__init__)
+
+
+class LifecycleTransition(AsyncTransition):
+    """Guards short-circuit; a failing on_enter leaves the model where it was."""
+
+    def __init__(self, *args: Any, label: str | None = None, **kwargs: Any) -> None:
+        """label: of the arrow in a GraphMachine's diagram."""
+        super().__init__(*args, **kwargs)
+        if label:
+            self.label = label
+
+    # The library's stubs declare its async overrides as such only in part.
+    async def _eval_conditions(self, event_data: Any) -> bool:  # type: ignore[override]
+        for condition in self.conditions:
+            if not await condition.check(event_data):  # type: ignore[misc]
+                return False
+        return True
+
+    async def _change_state(self, event_data: Any) -> None:  # type: ignore[override]
+        source = event_data.machine.get_model_state(event_data.model).name
+        try:
+            await super()._change_state(event_data)
+        except BaseException:
+            machine = event_data.machine
+            # A callback of on_enter may have triggered on: that transition was whole, and stays.
+            if machine.get_model_state(event_data.model).name == self.dest:
+                machine.set_state(source, event_data.model)
+                event_data.update(source)
+            raise
+
+
+class LifecycleEvent(AsyncEvent):
+    """Nothing that a callback raises is swallowed, finalize callbacks included."""
+
+    async def _trigger(self, event_data: Any) -> Any:  # type: ignore[override]
+        machine = self.machine
+        event_data.state = machine.get_model_state(event_data.model)
+        try:
+            if self._is_valid_source(event_data.state):
+                await self._process(event_data)
+        except Exception as error:
+            event_data.error = error
+            if not machine.on_exception:
+                raise
+            await machine.callbacks(machine.on_exception, event_data)
+        finally:
+            await machine.callbacks(machine.finalize_event, event_data)
+        return event_data.result
+
+
+class LifecycleMachine(AsyncMachine):
+    """AsyncMachine(…) takes what the stock class takes; from_plan() makes one of a compiled kind."""
+
+    transition_cls = LifecycleTransition
+    event_cls = LifecycleEvent
+    # Of all machines together, because a model may have several.
+    _turns: ClassVar[dict[int, tuple[asyncio.Lock, int]]] = {}
+    _running: ClassVar[set[asyncio.Task[Any]]] = set()  # a loop keeps only weak references to its tasks
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.plan: KindPlan | None = None
+        given = _SIGNATURE.bind(self, *args, **kwargs)
+        given.arguments["auto_transitions"] = False
+        super().__init__(*given.args[1:], **given.kwargs)
+
+    @classmethod
+    def from_plan(cls, plan: KindPlan, **kwargs: Any) -> LifecycleMachine:
+        """A machine without models whose transitions are plan's rows: guards as conditions, `do` as before.
+
+        kwargs: more of the constructor's, for subclasses: `graph_engine="mermaid"` of a GraphMachine.
+        """
+        machine = cls(
+            model=None,
+            states=[{"name": name, "final": state.is_final} for name, state in plan.states.items()],
+            transitions=[one for name, state in plan.states.items() for one in _transitions(name, state.rows)],
+            initial=plan.initial,
+            send_event=True,
+            name=plan.kind,
+            **{"model_attribute": _free_attribute(plan), **kwargs},
+        )
+        machine.plan = plan
+        return machine
+
+    def add_transition(  # type: ignore[override]
+        self, trigger: str, source: Any, dest: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """Raises ValueError for a source or destination that is no state of the machine."""
+        sources = [] if source == self.wildcard_all else listify(source)
+        dests = [] if dest is None or dest == self.wildcard_same else [dest]
+        for state in [*sources, *dests]:
+            name = getattr(state, "name", state)
+            if name not in self.states:
+                raise ValueError(f"{self.name}transition {trigger!r} names {name!r}, which is no state")
+        super().add_transition(trigger, source, dest, *args, **kwargs)
+
+    @classmethod
+    def _create_transition(cls, *args: Any, **kwargs: Any) -> Any:
+        # As a mixin, GraphMachine brings a transition_cls of its own, which is not even asynchronous.
+        is_ours = issubclass(cls.transition_cls, LifecycleTransition)
+        return (cls.transition_cls if is_ours else LifecycleTransition)(*args, **kwargs)
+
+    async def _can_trigger(self, model: Any, trigger: str, *args: Any, **kwargs: Any) -> bool:
+        """What `may_<trigger>()` answers: the guards in order, up to the first False."""
+        state, event = self.get_model_state(model), self.events.get(trigger)
+        if event is None:
+            return False
+        data = AsyncEventData(state, event, self, model, args, kwargs)
+        try:
+            for transition in event.transitions.get(state.name, ()):
+                data.transition = transition
+                await self.callbacks([*self.prepare_event, *transition.prepare], data)
+                if await transition._eval_conditions(data):
+                    return True
+        except Exception as error:
+            data.error = error
+            if not self.on_exception:
+                raise
+            await self.callbacks(self.on_exception, data)
+        return False
+
+    @staticmethod
+    async def await_all(callables: Iterable[Callable[[], Any]]) -> list[Any]:
+        """One after another, in order: the next starts when the one before has ended well."""
+        return [await one() for one in callables]
+
+    async def cancel_running_transitions(self, model: Any, msg: str | None = None) -> None:
+        """Nothing: triggers of a model take turns."""
+
+    async def process_context(self, func: Any, model: Any) -> Any:
+        """Run one trigger as a task of its own, so that cancelling the caller leaves it whole (M6); triggers from
+        outside take turns, one from inside a callback runs within its parent, as in the stock class."""
+        if any(turn.model is model and not turn.is_over for turn in _inside.get()):
+            return await self._process_async(func, model)
+        turn = Turn(model)
+        task = asyncio.ensure_future(self._in_turn(turn, func))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if turn.has_begun:
+                task.add_done_callback(_report_unheard)
+            else:
+                task.cancel()
+            raise
+
+    async def _in_turn(self, turn: Turn, func: Any) -> Any:
+        key = id(turn.model)
+        lock, users = self._turns.get(key, (asyncio.Lock(), 0))
+        self._turns[key] = (lock, users + 1)
+        _inside.set((*_inside.get(), turn))
+        try:
+            async with lock:
+                turn.has_begun = True
+                return await self._process_async(func, turn.model)
+        finally:
+            turn.is_over = True
+            users = self._turns[key][1] - 1
+            self._turns[key] = (lock, users)
+            if not users:
+                del self._turns[key]
+
+
+def _report_unheard(task: asyncio.Task[Any]) -> None:
+    """Log the error of a transition whose caller was cancelled: nobody else hears of it."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a transition failed after its caller was cancelled", exc_info=error)
+
+
+def _free_attribute(plan: KindPlan) -> str:
+    """The attribute of a model that holds its state; the library refuses one that is a trigger as well."""
+    return next(name for name in ("state", "current_state", "state_now") if name not in _events(plan))
+
+
+def _events(plan: KindPlan) -> set[str]:
+    return {event for state in plan.states.values() for event in state.rows}
+
+
+class ModelContext:
+    """What handlers see when a plain model drives the machine: no session, no journal, no children."""
+
+    sid: Final = ""
+    path: Final = "/"
+    parent: Final = None
+    user: Final = ""
+
+    def __init__(self, event_data: Any) -> None:
+        self.kind: str = event_data.machine.plan.kind
+        self.state: str = event_data.machine.get_model_state(event_data.model).name
+        self.data: Any = getattr(event_data.model, "data", {})
+        self.event = Event(event_data.event.name, event_data.kwargs, origin="client")
+        self.now = time.time()
+        self.children: dict[str, Any] = {}
+
+    def entries(self, state: str) -> list[float]:
+        return []
+
+
+class _Condition:
+    """A row's guard as a condition of the library."""
+
+    def __init__(self, row: Row) -> None:
+        assert row.asks is not None
+        self._asks = row.asks
+        self.__name__ = row.label
+
+    def __call__(self, event_data: Any) -> bool:
+        return self._asks(ModelContext(event_data))
+
+
+class _Callback:
+    """A step of a row's `do` as a callback of the library."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.__name__ = call.name
+
+    def __call__(self, event_data: Any) -> Any:
+        if self._call.bound is None:
+            raise MachineError(f"the built-in step {self._call.name!r} needs an actor, not a plain model")
+        return self._call.bound(ModelContext(event_data))
+
+
+def _transitions(source: str, rows: Any) -> Iterable[dict[str, Any]]:
+    for event, choices in rows.items():
+        for row in choices:
+            yield {
+                "trigger": event,
+                "source": source,
+                "dest": row.to,
+                "conditions": [_Condition(row)] if row.asks is not None else [],
+                "before": [_Callback(call) for call in row.do],
+            }
+
+
+def compile_machines(spec: Spec, registry: Registry) -> dict[str, LifecycleMachine]:
+    """One machine a kind, shared by all its actors, which are never added as models."""
+    return {kind: LifecycleMachine.from_plan(plan) for kind, plan in compile_plans(spec, registry).items()}

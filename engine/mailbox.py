@@ -1,0 +1,85 @@
+"""What waits for an actor: an urgent lane, deferred events on offer, and a bounded lane for everyone else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from .errors import Busy
+from .records import Event, Outcome
+
+MAILBOX_EVENTS_MAX: Final = 256  # ten seconds of typing at 25 events/s; beyond that a sender is broken
+RETRY_MS: Final = 250
+
+
+@dataclass(slots=True)
+class Item:
+    """An event and who waits for its outcome, if anybody does. is_offer: a deferred event on offer again."""
+
+    event: Event
+    waiter: asyncio.Future[Outcome] | None = None
+    is_offer: bool = False
+
+    def settle(self, outcome: Outcome) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(outcome)
+
+
+class Mailbox:
+    """Order of taking: urgent, offered again, the rest; first in, first out within each."""
+
+    __slots__ = ("_offered", "_rest", "_urgent", "deferred")
+
+    def __init__(self) -> None:
+        self._urgent: deque[Item] = deque()
+        self._offered: deque[Item] = deque()
+        self._rest: deque[Item] = deque()
+        self.deferred: list[Event] = []
+
+    def __len__(self) -> int:
+        return len(self._urgent) + len(self._offered) + len(self._rest)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._rest) + len(self.deferred) >= MAILBOX_EVENTS_MAX
+
+    def put(self, item: Item, *, urgent: bool) -> None:
+        """Raises Busy if the bounded lane, with what is deferred, is full."""
+        if urgent:
+            self._urgent.append(item)
+            return
+        if self.is_full and not item.event.id:
+            # A message of another actor is in the log already; it may not be lost, and its sender is bounded itself.
+            raise Busy(f"{MAILBOX_EVENTS_MAX} events wait already", retry_ms=RETRY_MS)
+        self._rest.append(item)
+
+    def take(self) -> Item | None:
+        for lane in (self._urgent, self._offered, self._rest):
+            if lane:
+                return lane.popleft()
+        return None
+
+    def expects(self, names: Iterable[str]) -> bool:
+        """Whether an event of one of these names waits in the urgent lane."""
+        wanted = set(names)
+        return any(item.event.name in wanted for item in self._urgent)
+
+    def offer_deferred(self) -> None:
+        """After a change of state: everything deferred is offered again, in order."""
+        self._offered = deque(Item(event, is_offer=True) for event in self.deferred)
+
+    def forget_deferred(self, ids: Iterable[str]) -> None:
+        gone = set(ids)
+        self.deferred = [event for event in self.deferred if event.id not in gone]
+        self._offered = deque(item for item in self._offered if item.event.id not in gone)
+
+    def close(self) -> list[Item]:
+        """Everything that was not taken."""
+        left = [*self._urgent, *self._offered, *self._rest]
+        self._urgent.clear()
+        self._offered.clear()
+        self._rest.clear()
+        return left

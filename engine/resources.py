@@ -1,0 +1,309 @@
+"""What an actor holds: every resource with its owner, counted against the limits of the actor and all above it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from .errors import LimitExceeded, RegistryError
+from .spec import Limits
+
+LIMITED: Final = ("tasks", "files", "processes", "memory")
+FORCED_KILL_S: Final = 1.0
+
+
+@dataclass(eq=False, slots=True)
+class Resource:
+    """One thing that must be let go. since: UTC seconds; size: accounted bytes; survives: it outlives the process,
+    so its handle is JSON and is written to the log."""
+
+    kind: str
+    name: str
+    handle: Any
+    owner: str
+    since: float
+    size: int = 0
+    survives: bool = False
+
+
+class Ledger:
+    """Counts of one actor and all below it, each bounded by what the file declares."""
+
+    __slots__ = ("_most", "_on_over", "_parent", "counts")
+
+    def __init__(self, limits: Limits, parent: Ledger | None, on_over: Callable[[str, bool], None]) -> None:
+        self.counts = dict.fromkeys(LIMITED, 0)
+        self._most: Mapping[str, int | None] = {name: getattr(limits, name) for name in LIMITED}
+        self._parent = parent
+        self._on_over = on_over
+
+    def require(self, what: str, count: int = 1) -> None:
+        """Raises LimitExceeded if this or any above has no room for it."""
+        for ledger in self._chain():
+            most = ledger._most[what]
+            if most is not None and ledger.counts[what] + count > most:
+                raise LimitExceeded(what, most)
+
+    def reserve(self, what: str, count: int = 1) -> None:
+        """Count it here and above. Raises LimitExceeded, and counts nothing, if any of them has no room (C6)."""
+        self.require(what, count)
+        self.add(what, count)
+
+    def add(self, what: str, count: int = 1) -> None:
+        """Count what exists already, room or not; who is over its limit is told."""
+        for ledger in self._chain():
+            ledger.counts[what] += count
+            ledger._tell(what, -count)
+
+    def give_back(self, what: str, count: int = 1) -> None:
+        self.add(what, -count)
+
+    def _tell(self, what: str, undo: int) -> None:
+        most = self._most[what]
+        if most is None:
+            return
+        is_over, was_over = self.counts[what] > most, self.counts[what] + undo > most
+        if is_over != was_over:
+            self._on_over(what, is_over)
+
+    def _chain(self) -> Iterator[Ledger]:
+        ledger: Ledger | None = self
+        while ledger is not None:
+            yield ledger
+            ledger = ledger._parent
+
+
+class Holdings:
+    """Everything one actor holds. It is the owner (tasks.Owner) of the tasks its handlers start."""
+
+    __slots__ = ("_accounted", "_kinds", "_now", "_path", "_tasks", "ledger")
+
+    def __init__(self, path: str, ledger: Ledger, now: Callable[[], float]) -> None:
+        self.ledger = ledger
+        self._path = path
+        self._now = now
+        self._kinds: dict[str, list[Resource]] = {}
+        self._tasks: dict[asyncio.Task[Any], Resource] = {}
+        self._accounted = 0
+
+    def account(self, size: int) -> None:
+        """How many bytes the actor's own data takes now; counted as memory, whether there is room or not."""
+        self.ledger.add("memory", size - self._accounted)
+        self._accounted = size
+
+    def adopt(self, task: asyncio.Task[Any]) -> None:
+        if task in self._tasks or task.done():
+            return
+        self._tasks[task] = Resource("tasks", task.get_name(), task, self._path, self._now())
+        self.ledger.add("tasks")
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        # Its error, if it has one, is left to whoever awaits it; asyncio logs one that nobody asked for.
+        if self._tasks.pop(task, None) is not None:
+            self.ledger.give_back("tasks")
+
+    def disown(self, task: asyncio.Task[Any]) -> None:
+        """Strike a task that was detached: nothing can resume it, and the last reference to it is ours."""
+        if self._tasks.pop(task, None) is not None:
+            task.remove_done_callback(self._task_done)
+            self.ledger.give_back("tasks")
+
+    def hold(self, resource: Resource, *, reserve: bool = True) -> Resource:
+        """Raises LimitExceeded if there is no room for it or its bytes; then it is not held."""
+        counted = [(resource.kind, 1)] if resource.kind in LIMITED else []
+        counted += [("memory", resource.size)] if resource.size else []
+        for done, (what, count) in enumerate(counted):
+            try:
+                (self.ledger.reserve if reserve else self.ledger.add)(what, count)
+            except LimitExceeded:
+                for undo, amount in counted[:done]:
+                    self.ledger.give_back(undo, amount)
+                raise
+        self._kinds.setdefault(resource.kind, []).append(resource)
+        return resource
+
+    def drop(self, resource: Resource) -> None:
+        """Strike one that is gone. No error if it was struck before."""
+        if resource.kind == "tasks":
+            self.disown(resource.handle)
+            return
+        held = self._kinds.get(resource.kind, [])
+        if resource not in held:
+            return
+        held.remove(resource)
+        if resource.kind in LIMITED:
+            self.ledger.give_back(resource.kind)
+        if resource.size:
+            self.ledger.give_back("memory", resource.size)
+
+    def held(self, kind: str) -> tuple[Resource, ...]:
+        if kind == "tasks":
+            for task, resource in self._tasks.items():
+                resource.name = task.get_name()  # before Python 3.13 a task is named after it was created
+            return tuple(self._tasks.values())
+        return tuple(self._kinds.get(kind, ()))
+
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of which anything is held."""
+        return tuple(kind for kind in (*self._kinds, "tasks") if self.held(kind))
+
+    def all(self) -> tuple[Resource, ...]:
+        return tuple(resource for kind in dict.fromkeys(self.kinds()) for resource in self.held(kind))
+
+    def surviving(self) -> list[list[Any]]:
+        """[kind, name, handle] of what a restart leaves behind, for the log."""
+        return [[one.kind, one.name, one.handle] for one in self.all() if one.survives]
+
+    def sweep(self) -> None:
+        """Strike files and processes that ended by themselves, so that their places are free."""
+        for kind in ("files", "processes"):
+            for resource in self.held(kind):
+                if BUILT_IN_PROBES[kind](resource):
+                    self.drop(resource)
+
+
+class Resources:
+    """A handler's `ctx.resources`: what it may open is what its decorator says it acquires."""
+
+    __slots__ = ("_check", "_find", "_holdings", "_kinds", "_may_release", "_name", "_survives")
+
+    def __init__(
+        self,
+        holdings: Holdings,
+        find: Callable[[str], Resource | None],
+        check: Callable[[], None],
+        *,
+        name: str,
+        acquires: frozenset[str],
+        releases: frozenset[str],
+        survives: bool,
+    ) -> None:
+        self._holdings = holdings
+        self._find = find
+        self._check = check
+        self._name = name
+        self._kinds = acquires
+        self._may_release = releases
+        self._survives = survives
+
+    def hold(self, kind: str, name: str, handle: Any, *, size: int = 0) -> Resource:
+        """Take a resource into the books; the clean-up entry of its kind lets it go.
+
+        Raises RegistryError if the action is not declared to acquire kind, LimitExceeded if there is no room.
+        """
+        self._check()
+        if kind not in self._kinds:
+            raise RegistryError(f"{self._name} holds a {kind!r} but is not declared @action(acquires={kind!r})")
+        holdings = self._holdings
+        return holdings.hold(Resource(kind, name, handle, holdings._path, holdings._now(), size, self._survives))
+
+    def held(self, kind: str) -> tuple[Resource, ...]:
+        return self._holdings.held(kind)
+
+    def find(self, kind: str) -> Resource | None:
+        """The first of kind that this actor holds, else its parent, and so on up."""
+        return self._find(kind)
+
+    def drop(self, resource: Resource) -> None:
+        """Strike a resource that this handler itself has let go."""
+        self._check()
+        if resource.kind not in self._may_release:
+            raise RegistryError(f"{self._name} lets go of a {resource.kind!r} but is not declared to release it")
+        self._holdings.drop(resource)
+
+    def open(self, path: str | Path, mode: str = "r") -> IO[Any]:
+        """A file that is closed with the actor. Raises LimitExceeded above `files`."""
+        self._check()
+        self._holdings.sweep()
+        resource = Resource("files", str(path), None, self._holdings._path, self._holdings._now())
+        self._holdings.hold(resource)
+        try:
+            resource.handle = Path(path).open(mode)  # noqa: SIM115 - the actor owns it
+        except BaseException:
+            self._holdings.drop(resource)
+            raise
+        file: IO[Any] = resource.handle
+        return file
+
+    async def process(self, *argv: str, **kwargs: Any) -> asyncio.subprocess.Process:
+        """A child process at the head of a process group of its own, which ends with the actor, grandchildren
+        included. Raises LimitExceeded above `processes`."""
+        self._check()
+        self._holdings.sweep()
+        resource = Resource("processes", argv[0], None, self._holdings._path, self._holdings._now())
+        self._holdings.hold(resource)
+        try:
+            resource.handle = await asyncio.create_subprocess_exec(*argv, start_new_session=True, **kwargs)
+        except BaseException:
+            self._holdings.drop(resource)
+            raise
+        process: asyncio.subprocess.Process = resource.handle
+        resource.name = f"{argv[0]} (pid {process.pid})"
+        return process
+
+
+def _file_is_gone(resource: Resource) -> bool:
+    return resource.handle is None or bool(resource.handle.closed)
+
+
+def _process_is_gone(resource: Resource) -> bool:
+    if resource.handle is None:
+        return True
+    if resource.handle.returncode is None:
+        return False
+    try:
+        os.killpg(resource.handle.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return not _has_living_member(resource.handle.pid)
+
+
+def _has_living_member(group: int) -> bool:
+    """Whether a process group has more than zombies, which whoever adopted them has not reaped yet (Linux)."""
+    try:
+        stats = [_stat(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    except OSError:
+        return True
+    return not stats or any(int(fields[2]) == group and fields[0] not in "ZX" for fields in stats if fields)
+
+
+def _stat(entry: Path) -> list[str]:
+    """State, parent and process group of a process; [] if it is gone."""
+    try:
+        return (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
+    except OSError:
+        return []
+
+
+def _task_is_gone(resource: Resource) -> bool:
+    return bool(resource.handle.done())
+
+
+BUILT_IN_PROBES: Final[Mapping[str, Callable[[Resource], bool]]] = {
+    "files": _file_is_gone,
+    "processes": _process_is_gone,
+    "tasks": _task_is_gone,
+}
+
+
+def close_pipes(resource: Resource) -> None:
+    """Close our ends of a dead child's pipes: what it left running elsewhere may hold the others for ever."""
+    transport = getattr(resource.handle, "_transport", None)
+    if transport is not None:
+        transport.close()
+
+
+def signal_group(resource: Resource, number: signal.Signals) -> None:
+    """Send a signal to a child's whole process group; none left is no error."""
+    if resource.handle is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(resource.handle.pid, number)

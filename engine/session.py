@@ -1,0 +1,342 @@
+"""One session: the tree of its actors over its one log, and what others may ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from . import family
+from .actor import Actor
+from .clock import Clock
+from .context import ActorView, Context
+from .custody import dissolve
+from .ending import Cause, cause_of
+from .errors import HandlerFailed, LimitExceeded
+from .intake import NOT_SERVED, Intake
+from .journal.base import SessionRow, TokenRow
+from .mailbox import Item
+from .plan import Call, KindPlan
+from .records import ROOT, Caller, Event, Message, Outcome, Record, Update
+from .resources import Resource
+from .sessionlog import Committed, SessionLog
+from .state import SessionImage
+
+log = logging.getLogger("steward.session")
+
+
+class Directory(Protocol):
+    """What a session tells the one directory of sessions."""
+
+    @property
+    def plans(self) -> Mapping[str, KindPlan]: ...
+    @property
+    def targets(self) -> Mapping[str, frozenset[str]]: ...
+    @property
+    def services(self) -> Mapping[str, Any]: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def random(self) -> random.Random: ...
+    def session_ended(self, session: Session) -> None: ...
+    def session_failed(self, session: Session, error: Exception) -> None: ...
+    def written_off(self, session: Session, resource: Resource, reason: str, caller: Caller) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class Attachment:
+    """One connection's place in a session; detach() gives it back and may be called twice."""
+
+    _session: Session
+    role: str
+    is_attached: bool = True
+
+    def detach(self) -> None:
+        if self.is_attached:
+            self.is_attached = False
+            self._session.detached(self.role)
+
+
+class Session:
+    """A session that is up, or one that has ended and whose log is kept (root is None then)."""
+
+    def __init__(self, directory: Directory, row: SessionRow, log: SessionLog, image: SessionImage) -> None:
+        self.sid = row.sid
+        self.user = row.user
+        self.epoch = row.epoch
+        self.created_at = row.created_at
+        self.log = log
+        self.loop = asyncio.get_running_loop()
+        self.clock = directory.clock
+        self.random = directory.random
+        self.services = directory.services
+        self.targets = directory.targets
+        self.actors: dict[str, Actor] = {}
+        self.intake = Intake(self, image.outcomes)
+        self.cause: dict[str, Any] | None = image.cause
+        self.ended: asyncio.Future[None] = self.loop.create_future()
+        self.gone: asyncio.Future[None] = self.loop.create_future()
+        self.is_failed = False
+        self.plans = directory.plans
+        self._directory = directory
+        self.images = image.actors
+        self._pending = image.pending
+        self._attached = {"control": 0, "observe": 0}
+        if row.ended_at is not None:
+            self.ended.set_result(None)
+
+    # What others see
+
+    @property
+    def root(self) -> Actor | None:
+        return self.actors.get(ROOT)
+
+    @property
+    def state(self) -> str:
+        return self.root.state if self.root is not None else self.images[ROOT].state
+
+    @property
+    def is_ended(self) -> bool:
+        return self.ended.done()
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The clean-up report of the root, once there is one."""
+        return self.root.report if self.root is not None else self.images[ROOT].report
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        return self.root.data if self.root is not None else self.images[ROOT].data
+
+    def ends_by(self, name: str) -> bool:
+        """Whether the root's machine takes this event somewhere from everywhere; after the end it is `already` so."""
+        return name in self.targets[self.images[ROOT].kind]
+
+    def tree(self) -> list[ActorView]:
+        """Live actors, parents first; the root alone once it has ended."""
+        if self.root is None:
+            image = self.images[ROOT]
+            return [ActorView(ROOT, image.kind, image.state, is_ending=True)]
+        return [self.root.view(), *self.root.below()]
+
+    @property
+    def window_s(self) -> float | None:
+        """How long the session waits for a connection: the first deadline of a state that `connected` leaves."""
+        plan = self.plans[self.images[ROOT].kind]
+        waits = [state for state in plan.states.values() if "connected" in state.own]
+        return min((timer.seconds for state in waits for timer in state.timers), default=None)
+
+    @property
+    def connections(self) -> int:
+        return sum(self._attached.values())
+
+    def outcome_of(self, cid: str, c: int) -> Outcome | None:
+        found = self.intake.outcomes.find(cid, c)
+        return found[1] if found is not None else None
+
+    # Connections and rights
+
+    def attach(self, role: str) -> Attachment:
+        """Take a place. Raises LimitExceeded if the file's `connections` are all taken (C6)."""
+        most = self.root.plan.limits.connections if self.root is not None else None
+        if most is not None and sum(self._attached.values()) >= most:
+            raise LimitExceeded("connections", most, retry_ms=1000)
+        self._attached[role] += 1
+        self._connected()
+        return Attachment(self, role)
+
+    def detached(self, role: str) -> None:
+        self._attached[role] -= 1
+        self._connected()
+
+    def _connected(self) -> None:
+        if self.root is not None and not self.is_ended:
+            holds = self._attached["control"] > 0
+            self.root.set_condition("connected", holds)
+            self.root.set_condition("last_connection_lost", not holds)
+
+    async def add_token(self, row: TokenRow) -> None:
+        """Durable on return. Raises JournalError."""
+        await self._rights("token_added", tokens=(row,))
+
+    async def revoke_token(self, token_id: str) -> None:
+        await self._rights("token_revoked", revoked=(token_id,))
+
+    async def _rights(self, event: str, tokens: tuple[TokenRow, ...] = (), revoked: tuple[str, ...] = ()) -> None:
+        kind = self.images[ROOT].kind
+        record = Record("taken", ROOT, kind, self.clock.now(), {"event": event})
+        await asyncio.shield(self.log.append(record, tokens=tokens, revoked=revoked).durable)
+
+    # Commits: the one way into the log
+
+    def commit(
+        self,
+        actor: Actor,
+        op: Any,
+        body: dict[str, Any],
+        item: Item | None = None,
+        outcome: Outcome | None = None,
+        *,
+        updates: Sequence[Update] = (),
+        sends: Iterable[tuple[str, Event]] = (),
+        row: SessionRow | None = None,
+        tokens: tuple[TokenRow, ...] = (),
+    ) -> list[Message]:
+        """Append one record with all that belongs to it; returns the messages to deliver once memory follows.
+
+        item is settled with outcome when the commit is durable. Raises TypeError (nothing written) for what is no
+        JSON, JournalError if the log takes nothing.
+        """
+        rev = self.log.rev + 1
+        messages = [Message(to, replace(event, id=f"m{rev}.{n}")) for n, (to, event) in enumerate(sends)]
+        all_updates = list(updates)
+        ended_at = None
+        if actor.parent is None and "to" in body:
+            self._note_cause(actor, body)
+        if body.get("ended") and actor.parent is not None:
+            messages.append(self._child_ended(actor, body, rev))
+        elif body.get("ended"):
+            ended_at = self.clock.now()
+            data = {**(self.cause or Cause("closed", "").to_json()), "report": body.get("report", actor.report)}
+            all_updates.append(Update("session.ended", data, None))
+        if messages:
+            body["sends"] = [message.to_json() for message in messages]
+        command = item.event.command if item is not None and not item.is_offer else None
+        if command is not None and outcome is not None:
+            outcome = replace(outcome, seq=self.log.seq + len(all_updates) if all_updates else 0)
+            body["outcome"] = [command.cid, command.c, command.digest, outcome.to_json()]
+        record = Record(op, actor.path, actor.kind, self.clock.now(), body)
+        committed = self.log.append(record, all_updates, session=row, tokens=tokens, ended_at=ended_at)
+        if command is not None and outcome is not None:
+            self.intake.outcomes.store(command, outcome)
+        if item is not None and outcome is not None:
+            _settle_when_durable(item, outcome, committed)
+        return messages
+
+    def _note_cause(self, root: Actor, body: dict[str, Any]) -> None:
+        """Why the session ends, from the event that first took it on its way out."""
+        if self.cause is None and root.plan.states[body["to"]].is_ending:
+            self.cause = body["cause"] = cause_of(root.state_plan, Event.from_json(body["by"])).to_json()
+
+    def _child_ended(self, actor: Actor, body: Mapping[str, Any], rev: int) -> Message:
+        assert actor.parent is not None
+        payload = {
+            "id": actor.id,
+            "kind": actor.kind,
+            "path": actor.path,
+            "state": body.get("to", actor.state),
+            "report": actor.report,
+        }
+        return Message(actor.parent.path, Event("child_ended", payload, "engine", actor.path, id=f"m{rev}.end"))
+
+    def tell(self, actor: Actor, updates: Sequence[Update] = (), sends: Iterable[tuple[str, Event]] = ()) -> None:
+        """What an activity emits or sends outside a step: appended in order, not waited for."""
+        self.deliver(self.commit(actor, "sent", {}, updates=updates, sends=sends))
+
+    def deliver(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            receiver = self.actors.get(message.to)
+            if receiver is not None:
+                receiver.post(message.event)
+
+    # The tree
+
+    async def ask(self, path: str, event: Event) -> Outcome:
+        return await family.ask(self, path, event)
+
+    async def start_child(self, parent: Actor, kind: str, name: str, data: dict[str, Any]) -> ActorView:
+        return await family.start_child(self, parent, kind, name, data)
+
+    def actor_ended(self, actor: Actor) -> None:
+        """A final state is committed and entered."""
+        self._forget(actor)
+        if actor.parent is None:
+            image = self.images[ROOT]
+            self.images[ROOT] = replace(image, state=actor.state, report=actor.report, data=actor.data)
+            self.actors.clear()
+            if not self.ended.done():
+                self.ended.set_result(None)
+            self._directory.session_ended(self)
+
+    def remove(self, actor: Actor, *, is_recorded: bool) -> None:
+        """Strike an actor that was dissolved; is_recorded: by its parent's clean-up, not because the session stops."""
+        if is_recorded and not self.is_failed:
+            body = {"event": "abandoned", "from": actor.state, "ended": True, "report": actor.report}
+            self.deliver(self.commit(actor, "step", body))
+        self._forget(actor)
+
+    def _forget(self, actor: Actor) -> None:
+        for future in (actor.ended, actor.first_state_left):
+            if not future.done():
+                future.set_result(None)
+        actor.holdings.account(0)
+        if actor.parent is not None:
+            actor.parent.children.pop(actor.id, None)
+            self.actors.pop(actor.path, None)
+
+    # Built-in steps, failure, and the way back
+
+    async def built_in(self, actor: Actor, call: Call, ctx: Context) -> None:
+        """`write_off`: what leaked becomes the node's, on its audited list, so that the session may end."""
+        if call.name != "write_off":
+            raise HandlerFailed(call.name, "nonsense", f"{call.name} belongs into a run, not into a do", ref="spec")
+        for resource in actor.holdings.all():
+            reason = str(ctx.event.payload.get("reason", ""))
+            self._directory.written_off(self, resource, reason, ctx.event.caller)
+            actor.holdings.drop(resource)
+            actor.inherited.pop(resource, None)
+
+    def fail(self, error: Exception) -> None:
+        """The log takes nothing, or a step failed in the engine: stop, and be rebuilt from the log."""
+        if not self.is_failed and not self.is_ended:
+            self.is_failed = True
+            self._go()
+            self._directory.session_failed(self, error)
+
+    def _go(self) -> None:
+        """Tell connections that this object is no longer the session: find it again, or dial again."""
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    async def dissolve(self) -> None:
+        """Stop in this process without a record; the log keeps everything for the next."""
+        self._go()
+        if self.root is not None:
+            root = self.root
+            report = await dissolve(root)
+            for resource in root.holdings.all():
+                log.error("%s %s of %s was not let go", resource.kind, resource.name, self.sid)
+            log.info("session %s stopped here: %d let go", self.sid, len(report.items), extra={"sid": self.sid})
+        self.actors.clear()
+        await self.log.drain()
+
+    def restore(self) -> None:
+        """Build the actors from the image, parents first, then let them go on."""
+        images = list(self.images.values())
+        for image in images:
+            parent = self.actors[image.parent] if image.parent is not None else None
+            actor = Actor(self, self.plans[image.kind], parent, image)
+            self.actors[image.path] = actor
+            if parent is not None:
+                parent.children[actor.id] = actor
+        for image in images:
+            self.actors[image.path].restore(image)
+        self._connected()
+        self.deliver(self._pending.values())
+
+    def find_actors(self) -> Iterator[Actor]:
+        return iter(list(self.actors.values()))
+
+
+def _settle_when_durable(item: Item, outcome: Outcome, committed: Committed) -> None:
+    if item.waiter is None:
+        return
+
+    def settle(future: asyncio.Future[None]) -> None:
+        failed = future.cancelled() or future.exception() is not None
+        item.settle(NOT_SERVED if failed else outcome)
+
+    committed.durable.add_done_callback(settle)

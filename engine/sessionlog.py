@@ -1,0 +1,165 @@
+"""The one writer of a session's log: gives out rev and seq, pipelines commits, tells readers what is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .errors import JournalError
+from .journal.base import Append, Journal, SessionRow, TokenRow
+from .records import Record, Update
+from .tasks import engine_context
+
+TAIL_UPDATES: Final = 256  # updates kept in memory for readers that are nearly there; the rest is read from the journal
+
+log = logging.getLogger("steward.log")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """One append in the log's order. seq: of its last update (the last before it, if it has none)."""
+
+    rev: int
+    seq: int
+    durable: asyncio.Future[None]
+
+
+class SessionLog:
+    """Appends in order without waiting; `head` follows what is durable, and only that is ever read (L2)."""
+
+    def __init__(self, journal: Journal, row: SessionRow, on_failure: Callable[[Exception], None]) -> None:
+        self.sid = row.sid
+        self.epoch = row.epoch
+        self.fence = row.fence
+        self.rev = row.rev
+        self.seq = row.seq
+        self.head = row.seq
+        self.error: Exception | None = None
+        self._journal = journal
+        self._on_failure = on_failure
+        self._tail: deque[tuple[int, bytes]] = deque(maxlen=TAIL_UPDATES)
+        self._watchers: dict[int, Callable[[], None]] = {}
+        self._note_watchers: dict[int, Callable[[str, Mapping[str, Any]], None]] = {}
+        self._number = 0
+        self._in_flight = 0
+        self._drained: asyncio.Event | None = None
+        # An append may come from a handler's call; what follows from it later does not work for that handler.
+        self._context = engine_context()
+
+    def append(
+        self,
+        record: Record,
+        updates: Sequence[Update] = (),
+        *,
+        session: SessionRow | None = None,
+        tokens: tuple[TokenRow, ...] = (),
+        revoked: tuple[str, ...] = (),
+        ended_at: float | None = None,
+    ) -> Committed:
+        """Queue one commit. Raises TypeError, with nothing queued, if record or updates are not JSON, and
+        JournalError if the log failed before or cannot queue."""
+        if self.error is not None:
+            raise JournalError(f"the log of {self.sid} failed before: {self.error}")
+        encoded = tuple(update.encode(self.seq + n, record.at) for n, update in enumerate(updates, start=1))
+        append = Append(
+            sid=self.sid,
+            fence=self.fence,
+            rev=self.rev + 1,
+            record=record.encode(),
+            updates=encoded,
+            session=session,
+            tokens=tokens,
+            revoked=revoked,
+            ended_at=ended_at,
+        )
+        try:
+            written = self._journal.append(append)
+        except Exception as error:
+            raise JournalError(f"the store takes nothing now: {error}") from error
+        first = self.seq + 1
+        self.rev += 1
+        self.seq += len(encoded)
+        self._in_flight += 1
+        numbered = [(first + n, text) for n, text in enumerate(encoded)]
+        # A future of our own: cancelling a wait for it must not pass for a write that was given up.
+        durable = written.get_loop().create_future()
+        written.add_done_callback(lambda done: self._settled(done, durable, numbered), context=self._context)
+        return Committed(self.rev, self.seq, durable)
+
+    def _settled(
+        self, written: asyncio.Future[None], durable: asyncio.Future[None], numbered: list[tuple[int, bytes]]
+    ) -> None:
+        self._in_flight -= 1
+        if self._drained is not None and not self._in_flight:
+            self._drained.set()
+        error: BaseException | None = JournalError("the write was given up") if written.cancelled() else None
+        error = error or written.exception()
+        if error is not None:
+            failure = error if isinstance(error, Exception) else JournalError(str(error))
+            if not durable.done():
+                durable.set_exception(failure)
+                durable.exception()  # told to on_failure below; not every step waits for its own
+            self._fail(failure)
+            return
+        if numbered:
+            self._tail.extend(numbered)
+            self.head = numbered[-1][0]
+        if not durable.done():
+            durable.set_result(None)
+        if numbered:
+            self._tell(self._watchers)
+
+    def _fail(self, error: Exception) -> None:
+        if self.error is None:
+            self.error = error
+            log.error("the store refused a commit of %s: %s", self.sid, error, extra={"sid": self.sid})
+            self._on_failure(error)
+
+    async def drain(self) -> None:
+        """Return when nothing of this log is queued any more."""
+        while self._in_flight:
+            if self._drained is None or self._drained.is_set():
+                self._drained = asyncio.Event()
+            await self._drained.wait()
+
+    async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Durable updates with seq > after, ascending, at most limit; each a JSON object {seq, ts, kind, data, re?}."""
+        if self._tail and after >= self._tail[0][0] - 1:
+            return [entry for entry in self._tail if entry[0] > after][:limit]
+        found = await self._journal.updates(self.sid, after, limit)
+        return [entry for entry in found if entry[0] <= self.head]
+
+    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back after each rise of head; returns how to stop it."""
+        return self._register(self._watchers, callback)
+
+    def watch_notes(self, callback: Callable[[str, Mapping[str, Any]], None]) -> Callable[[], None]:
+        return self._register(self._note_watchers, callback)
+
+    def note(self, kind: str, data: Mapping[str, Any]) -> None:
+        self._tell(self._note_watchers, kind, data)
+
+    def _tell(self, watchers: Mapping[int, Callable[..., None]], *args: Any) -> None:
+        for number in list(watchers):
+            watcher = watchers.get(number)  # an earlier one may have ended it
+            if watcher is None:
+                continue
+            try:
+                watcher(*args)
+            except Exception:
+                # One reader's fault; the others and the session go on.
+                log.exception("a reader of %s failed", self.sid, extra={"sid": self.sid})
+
+    def _register(self, watchers: dict[int, Any], callback: Any) -> Callable[[], None]:
+        self._number += 1
+        number = self._number
+        watchers[number] = callback
+
+        def stop() -> None:
+            watchers.pop(number, None)
+
+        return stop

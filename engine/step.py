@@ -1,0 +1,244 @@
+"""One step of an actor, exactly: take, decide, do, commit, then memory (language.md, "A step, exactly").
+
+Everything before the commit may fail and leaves nothing; everything after it cannot.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .activity import show_failure
+from .calls import as_failure, call_handler
+from .codec import encode
+from .context import Context, Effects, GuardContext, Life
+from .custody import prove_clean
+from .decide import Decision, decide
+from .errors import HandlerFailed
+from .mailbox import Item
+from .plan import Row
+from .records import Event, Outcome, Update
+from .spec import CONDITIONS
+
+if TYPE_CHECKING:
+    from .actor import Actor
+
+log = logging.getLogger("steward.step")
+
+
+async def step(actor: Actor, item: Item) -> None:
+    event = item.event
+    early = _early(actor, item)
+    if early is not None:
+        item.settle(early)
+        return
+    try:
+        decision = decide(actor.state_plan, actor.session.targets[actor.kind], event, GuardContext(actor, event))
+    except Exception as error:
+        _do_failed(actor, item, as_failure(f"guard of {event.name}", error))
+        return
+    if decision.row is not None:
+        await _take(actor, item, decision.row)
+    elif decision.verb == "defer":
+        _defer(actor, item)
+    else:
+        _answer(actor, item, decision)
+    if event.name == "restored":
+        actor.resume(event)
+
+
+def _early(actor: Actor, item: Item) -> Outcome | None:
+    """The outcome of an event that came too late for its state, or came before."""
+    event = item.event
+    if event.activation and event.activation != actor.activation:
+        return Outcome("ignored")
+    if event.name in CONDITIONS and event.name not in actor.conditions:
+        return Outcome("ignored")
+    if event.command is not None and not item.is_offer:
+        return actor.session.intake.known(event.command)
+    return None
+
+
+def _answer(actor: Actor, item: Item, decision: Decision) -> None:
+    """Refused, ignored or already so: nothing changes, but the sender is told and a message counts as taken."""
+    if decision.verb == "already":
+        outcome = Outcome("done", value=actor.report, already=True)
+    elif decision.verb == "refuse":
+        outcome = Outcome("refused", decision.code, decision.message)
+    else:
+        outcome = Outcome("ignored")
+    _note_taken(actor, item, outcome)
+
+
+def _note_taken(actor: Actor, item: Item, outcome: Outcome) -> None:
+    """One record for an event that changed nothing, if anything has to remember that it was taken."""
+    event = item.event
+    body = _consumed(item)
+    if not body and event.command is None:
+        item.settle(outcome)
+        return
+    updates = _late_outcome(actor, item, outcome)
+    actor.session.commit(actor, "taken", {"event": event.name, **body}, item, outcome, updates=updates)
+    if item.is_offer:
+        actor.mailbox.forget_deferred([event.id])
+
+
+def _consumed(item: Item) -> dict[str, Any]:
+    """What the record says so that the event counts once: a message, a deferred event, an end, a timer."""
+    event = item.event
+    body: dict[str, Any] = {}
+    if item.is_offer:
+        body["undeferred"] = [event.id]
+    elif event.id:
+        body["taken"] = event.id
+    if event.activation:
+        body |= {"pays": True} if event.name in ("done", "failed") else {"fired": event.name}
+    return body
+
+
+def _late_outcome(actor: Actor, item: Item, outcome: Outcome) -> list[Update]:
+    """What came of a deferred command, if it is not seen by its effects (M5)."""
+    if not item.is_offer or item.event.command is None or outcome.ok:
+        return []
+    data = {"actor": actor.path, "status": outcome.status, "code": outcome.code, "message": outcome.message}
+    return [Update("command.outcome", data, item.event.command)]
+
+
+def _defer(actor: Actor, item: Item) -> None:
+    if item.is_offer:
+        return
+    if actor.mailbox.is_full:
+        _note_taken(actor, item, Outcome("refused", "busy", "too many events wait already; try again later"))
+        return
+    outcome = Outcome("deferred")
+    kept = replace(item.event, id=f"d{actor.session.log.rev + 1}")
+    body = _consumed(item) | {"event": kept.to_json()}
+    actor.session.commit(actor, "deferred", body, item, outcome)
+    actor.mailbox.deferred.append(kept)
+
+
+async def _take(actor: Actor, item: Item, row: Row) -> None:
+    """Run the row's `do`, prove a final state clean, then commit; a failing `do` of `failed` stops nothing."""
+    event = item.event
+    draft = _Draft(actor, event)
+    error = await _do(actor, row, draft.ctx)
+    if error is None and row.to is not None and actor.plan.states[row.to].is_final:
+        error = await prove_clean(actor)
+    draft.life.end()
+    if error is None:
+        error = await _commit(actor, item, row, draft, None)
+    if error is None:
+        return
+    if event.name != "failed":
+        _do_failed(actor, item, error)
+        return
+    # Nobody comes after `failed`: its transition is taken with nothing but the error in its record.
+    await _commit(actor, item, row, _Draft(actor, event), error)
+
+
+class _Draft:
+    """What one step would change: its ctx, which dies with the step, and the effects it asked for."""
+
+    def __init__(self, actor: Actor, event: Event) -> None:
+        self.life = Life(f"the step of {actor.path} for {event.name}")
+        self.effects = Effects()
+        self.ctx = Context(actor, event, self.life, self.effects)
+
+
+async def _do(actor: Actor, row: Row, ctx: Context) -> HandlerFailed | None:
+    for call in row.do:
+        try:
+            if call.bound is None:
+                await actor.session.built_in(actor, call, ctx)
+            else:
+                await call_handler(actor, call, ctx)
+        except HandlerFailed as failure:
+            return failure
+    return None
+
+
+def _do_failed(actor: Actor, item: Item, failure: HandlerFailed) -> None:
+    """Nothing has changed. A sender outside is told; an event of the actor itself is followed by `failed`."""
+    outcome = Outcome("failed", failure.code, f"{failure.handler} failed (ref {failure.ref})")
+    event = item.event
+    if event.origin in ("engine", "self") and event.name != "failed":
+        followed = Event("failed", {"error": show_failure(failure)}, origin="self", activation=actor.activation)
+        actor.session.commit(actor, "owed", {"event": followed.to_json(), **_consumed(item)})
+        actor.post(followed)
+        item.settle(outcome)
+        return
+    if event.name == "failed":
+        log.error("%s%s stays in %s: %s", actor.session.sid, actor.path, actor.state, failure)
+    _note_taken(actor, item, outcome)
+
+
+async def _commit(
+    actor: Actor, item: Item, row: Row, draft: _Draft, error: HandlerFailed | None
+) -> HandlerFailed | None:
+    """Write the step, then follow it in memory, then deliver. Gives the failure, with nothing changed, if what the
+    handlers asked for is no JSON."""
+    event, now = item.event, actor.now()
+    body = _record_body(actor, item, row, draft, error, now)
+    updates = [*draft.effects.updates, *_own_updates(actor, row, event)]
+    try:
+        messages = actor.session.commit(
+            actor, "step", body, item, Outcome("done"), updates=updates, sends=draft.effects.sends
+        )
+    except TypeError as nonsense:
+        return as_failure("do", HandlerFailed("do", "nonsense", f"an effect is no JSON: {nonsense}"))
+    if draft.ctx.draft is not None:
+        actor.data = draft.ctx.draft
+        actor.holdings.account(len(encode(actor.data)))
+    actor.report = body.get("report", actor.report)
+    if item.is_offer:
+        actor.mailbox.forget_deferred([event.id])
+    if row.to is not None:
+        await actor.leave()
+        actor.enter(row.to, event, now, body["deadlines"])
+    else:
+        actor.arm(body["deadlines"])
+    actor.session.deliver(messages)
+    return None
+
+
+def _record_body(
+    actor: Actor, item: Item, row: Row, draft: _Draft, error: HandlerFailed | None, now: float
+) -> dict[str, Any]:
+    event = item.event
+    is_timer = "fired" in (consumed := _consumed(item))
+    body: dict[str, Any] = {"event": event.name, "from": actor.state, **consumed}
+    body["deadlines"] = {} if row.to is None and is_timer else actor.deadlines(row.to, now)
+    body["holds"] = actor.holdings.surviving()
+    if error is not None:
+        body["error"] = show_failure(error)
+    if draft.ctx.draft is not None:
+        body["data"] = draft.ctx.draft
+    if event.origin == "self" and "report" in event.payload:
+        body["report"] = event.payload["report"]
+    if row.to is not None:
+        _describe_entry(actor, body, row.to, event)
+    return body
+
+
+def _describe_entry(actor: Actor, body: dict[str, Any], target: str, event: Event) -> None:
+    body["to"] = target
+    body["by"] = event.to_json()
+    if target in actor.plan.entries_kept and event.name != "restored":
+        body["counted"] = actor.plan.entries_kept[target]
+    if actor.plan.states[target].is_final:
+        body["ended"] = True
+        body["undeferred"] = [one.id for one in actor.mailbox.deferred]
+
+
+def _own_updates(actor: Actor, row: Row, event: Event) -> list[Update]:
+    """The change of state, and, at the end, what was deferred and found no state that takes it (M5)."""
+    if row.to is None:
+        return []
+    data = {"actor": actor.path, "from": actor.state, "to": row.to, "event": event.name}
+    updates = [Update(f"{actor.kind}.state", data, event.command)]
+    if actor.plan.states[row.to].is_final:
+        refused = {"actor": actor.path, "status": "refused", "code": "ended", "message": f"{actor.path} has ended"}
+        left = [one.command for one in actor.mailbox.deferred if one.command is not None]
+        updates += [Update("command.outcome", refused, command) for command in left]
+    return updates

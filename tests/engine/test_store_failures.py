@@ -1,0 +1,130 @@
+"""A store that refuses, stalls or belongs to somebody else: told, nothing lost, service again when it is back."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import small_handlers
+
+from engine.errors import Fenced, JournalError, StewardError
+from engine.journal.memory import MemoryJournal
+from engine.records import Command
+from engine.testing.rig import Rig, machines
+from engine.testing.virtual import in_virtual_time, run_virtual
+
+SMALL = Path(__file__).parent / "files" / "small.yaml"
+COMPILED = machines(SMALL, small_handlers)
+
+
+@in_virtual_time
+async def test_a_refused_commit_is_told_and_the_session_comes_back() -> None:
+    """Commit before memory: the refused step has not happened, what was before is there, and it goes on."""
+    journal = MemoryJournal()
+    async with Rig(COMPILED, journal=journal) as r:
+        session = await r.create()
+        await r.send(session, "say", {"text": "kept"})
+        journal.fail_next(JournalError("disk full"))
+        lost = await r.send(session, "say", {"text": "lost"}, command=Command("c", 1, "x"))
+        assert (lost.status, lost.code) == ("refused", "store_unavailable")
+        await r.advance(1)
+        again = await r.manager.find(session.sid)
+        assert again is not None
+        assert again is not session
+        assert again.data["said"] == ["kept"]
+        again.attach("control")
+        await r.settle()
+        assert (await r.send(again, "say", {"text": "kept too"}, command=Command("c", 1, "x"))).status == "done"
+        assert again.data["said"] == ["kept", "kept too"]
+
+
+@in_virtual_time
+async def test_nothing_is_told_before_it_is_durable() -> None:
+    """M2: while the disk stalls, no outcome and no update leaves."""
+    journal = MemoryJournal()
+    async with Rig(COMPILED, journal=journal) as r:
+        session = await r.create()
+        head = session.log.head
+        journal.hold()
+        waiting = asyncio.ensure_future(r.manager.send(session.sid, name="say", payload={"text": "x"}))
+        await r.settle()
+        assert not waiting.done()
+        assert session.log.head == head
+        journal.release()
+        assert (await waiting).status == "done"
+        assert session.log.head == head + 1
+
+
+@in_virtual_time
+async def test_a_second_writer_fences_the_first() -> None:
+    """L6: after another claim, the stale one appends nothing."""
+    journal = MemoryJournal()
+    async with Rig(COMPILED, journal=journal) as r:
+        session = await r.create()
+        await journal.claim(session.sid)
+        outcome = await r.send(session, "say", {"text": "stale"})
+        assert outcome.code == "store_unavailable"
+        assert isinstance(session.log.error, Fenced)
+
+
+def test_a_state_that_the_file_lost_stops_the_start_with_the_count() -> None:
+    """Nothing is guessed about stored actors whose state is gone."""
+    journal = MemoryJournal()
+
+    async def first() -> None:
+        r = Rig(COMPILED, journal=journal)
+        await r.manager.start()
+        session = await r.create()
+        await r.send(session, "slow")
+        await r.manager.shutdown(10)
+
+    async def second() -> None:
+        text = SMALL.read_text().replace("pausing", "resting")
+        r = Rig(machines(text, small_handlers), journal=journal)
+        with pytest.raises(StewardError, match=r"session\.pausing \(1\)"):
+            await r.manager.start()
+        await r.manager.shutdown(1)
+
+    run_virtual(first())
+    run_virtual(second())
+
+
+def test_a_record_of_another_version_is_refused_by_name_and_left_alone() -> None:
+    """R4: never taken for corruption, never dropped."""
+    journal = MemoryJournal()
+
+    async def first() -> str:
+        r = Rig(COMPILED, journal=journal)
+        await r.manager.start()
+        session = await r.create()
+        await r.manager.shutdown(10)
+        return session.sid
+
+    async def second(sid: str) -> None:
+        stored = journal._memory._sessions[sid]
+        stored.records[0] = stored.records[0].replace(b'"v":1', b'"v":9')
+        before = list(stored.records)
+        async with Rig(COMPILED, journal=journal) as r:
+            assert "version 9" in r.manager.unreadable[sid]
+            assert await r.manager.find(sid) is None
+        assert stored.records == before
+
+    run_virtual(second(run_virtual(first())))
+
+
+@in_virtual_time
+async def test_leaving_keeps_sessions_for_the_next_process() -> None:
+    """L13: shutdown ends no session; what they hold here is let go of, and the log is whole."""
+    journal = MemoryJournal()
+    r = Rig(COMPILED, journal=journal)
+    await r.manager.start()
+    session = await r.create()
+    await r.send(session, "pass_on", {"text": "x"})
+    await r.manager.shutdown(10)
+    assert not [thing for thing in small_handlers.Thing.alive if thing.is_open]
+    async with Rig(COMPILED, journal=journal) as again:
+        (back,) = again.manager.sessions()
+        back.attach("control")
+        await again.advance(3)
+        assert back.data["echoes"] == ["X"]
