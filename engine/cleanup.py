@@ -93,14 +93,14 @@ async def _let_go(actor: Cleanable, entry: CleanupPlan) -> list[CleanupItem]:
         return []
     began = actor.now()
     error = await _attempt(entry.kind, _release(actor, entry, held))
-    # Letting go may have opened more: what is there now is looked at like the rest.
-    held = tuple(dict.fromkeys([*held, *actor.holdings.held(entry.kind)]))
+    held = _with_new(actor, entry, held)
     left = await _still_there(actor, entry, held)
     was_left = set(left)
     if left:
         forced = await _attempt(entry.kind, _force(actor, entry, left))
         error = error or forced
-        left = await _still_there(actor, entry, tuple(left))
+        known, held = set(held), _with_new(actor, entry, held)
+        left = await _still_there(actor, entry, [*left, *(one for one in held if one not in known)])
     seconds = actor.now() - began
     items = []
     for resource in held:
@@ -111,6 +111,11 @@ async def _let_go(actor: Cleanable, entry: CleanupPlan) -> list[CleanupItem]:
         if verdict != "leaked":
             actor.holdings.drop(resource)
     return items
+
+
+def _with_new(actor: Cleanable, entry: CleanupPlan, held: tuple[Resource, ...]) -> tuple[Resource, ...]:
+    """Letting go may open more of a kind: what is there now is looked at like the rest."""
+    return tuple(dict.fromkeys([*held, *actor.holdings.held(entry.kind)]))
 
 
 async def _attempt(kind: str, work: Awaitable[None]) -> str:
@@ -188,7 +193,7 @@ async def _wait_processes(held: Iterable[Resource], timeout_s: float) -> None:
     running = [resource for resource in held if resource.handle is not None]
 
     async def reap(resource: Resource) -> None:
-        await resource.handle.wait()
+        # Process.wait() would not return while a grandchild keeps the pipes open (cpython #119710).
         while not BUILT_IN_PROBES["processes"](resource):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(GROUP_POLL_S)
         close_pipes(resource)

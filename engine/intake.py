@@ -53,6 +53,18 @@ class Intake:
             self._refuse(Item(event, waiter), refused)
         return waiter
 
+    def expire(self, name: str, command: Command) -> asyncio.Future[Outcome]:
+        """The outcome of a command whose time to live is over: the stored one, or a refusal that is stored now, so
+        that the number counts as answered and the next one is taken."""
+        waiter: asyncio.Future[Outcome] = self._session.loop.create_future()
+        early = self._early(ROOT, name, command)
+        if early is not None:
+            waiter.set_result(early)
+        else:
+            event = Event(name, {}, "client", command=command)
+            self._refuse(Item(event, waiter), Refused("expired", "its time to live was over; it was not applied"))
+        return waiter
+
     def _early(self, to: str, name: str, command: Command | None) -> Outcome | None:
         """The answer that needs no step: of an ended session, of a number that came before or too late."""
         session = self._session

@@ -23,6 +23,11 @@ class Item:
     waiter: asyncio.Future[Outcome] | None = None
     is_offer: bool = False
 
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether its sender outside gave it up before it began; a message in the log cannot be given up."""
+        return self.waiter is not None and self.waiter.cancelled() and not self.event.id
+
     def settle(self, outcome: Outcome) -> None:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(outcome)

@@ -64,6 +64,11 @@ class Ledger:
     def give_back(self, what: str, count: int = 1) -> None:
         self.add(what, -count)
 
+    def retire(self) -> None:
+        """Let go of the actor this ledger reports to: contexts of timers that a handler left behind may hold the
+        ledger long after the actor has ended."""
+        self._on_over = _nobody
+
     def _tell(self, what: str, undo: int) -> None:
         most = self._most[what]
         if most is None:
@@ -77,6 +82,10 @@ class Ledger:
         while ledger is not None:
             yield ledger
             ledger = ledger._parent
+
+
+def _nobody(what: str, is_over: bool) -> None:
+    """Who is told of an actor that has ended."""
 
 
 class Holdings:
@@ -103,6 +112,11 @@ class Holdings:
         self._tasks[task] = Resource("tasks", task.get_name(), task, self._path, self._now())
         self.ledger.add("tasks")
         task.add_done_callback(self._task_done)
+
+    def retire(self) -> None:
+        """The actor has ended: nothing of its own is counted any more."""
+        self.account(0)
+        self.ledger.retire()
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         # Its error, if it has one, is left to whoever awaits it; asyncio logs one that nobody asked for.

@@ -272,7 +272,7 @@ class Session:
         for future in (actor.ended, actor.first_state_left):
             if not future.done():
                 future.set_result(None)
-        actor.holdings.account(0)
+        actor.holdings.retire()
         if actor.parent is not None:
             actor.parent.children.pop(actor.id, None)
             self.actors.pop(actor.path, None)

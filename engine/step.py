@@ -28,7 +28,10 @@ log = logging.getLogger("steward.step")
 
 
 async def step(actor: Actor, item: Item) -> None:
+    """Take one item from the mailbox to its outcome. Raises JournalError if the log takes nothing."""
     event = item.event
+    if item.is_withdrawn:
+        return
     early = _early(actor, item)
     if early is not None:
         item.settle(early)

@@ -1,0 +1,1 @@
+"""Teams to start from. Each module exposes TEAM; the configuration names the modules to load."""

@@ -1,0 +1,92 @@
+"""Finding a move: alpha-beta to a fixed depth over material and place. The same arguments give the same move."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from typing import Final
+
+import chess
+
+MATE: Final = 1_000_000
+VALUES: Final = dict(zip(chess.PIECE_TYPES, (100, 320, 330, 500, 900, 0), strict=True))
+
+
+def _centrality(square: chess.Square) -> int:
+    """3 in the middle, 0 at the edge."""
+    file, rank = chess.square_file(square), chess.square_rank(square)
+    return 3 - max(abs(2 * file - 7), abs(2 * rank - 7)) // 2
+
+
+CENTRE: Final = [_centrality(square) for square in chess.SQUARES]
+
+
+async def best_move(board: chess.Board, depth: int, seed: int, ply: int) -> chess.Move:
+    """The best move for the side to move; equals are drawn by lot from seed and ply, so a game that was stopped and
+    goes on chooses as one that was not. Gives up the loop between moves: others share it."""
+    lot = random.Random(f"{seed}:{ply}")
+    best: list[chess.Move] = []
+    most = -MATE * 2
+    for move in _ordered(board):
+        board.push(move)
+        # One below the best so far: a move as good as the best is then told apart from one that is worse.
+        score = -await _look(board, depth - 1, -MATE * 2, -(most - 1))
+        board.pop()
+        if score > most:
+            best, most = [move], score
+        elif score == most:
+            best.append(move)
+    return lot.choice(best)
+
+
+async def _look(board: chess.Board, depth: int, low: int, high: int) -> int:
+    """The value for the side to move, exact between low and high; the loop gets its turn at each level but the last."""
+    await asyncio.sleep(0)
+    if depth <= 1:
+        return search(board, depth, low, high)
+    for move in _ordered(board):
+        board.push(move)
+        try:
+            low = max(low, -await _look(board, depth - 1, -high, -low))
+        finally:
+            board.pop()
+        if low >= high:
+            return low
+    return low if any(board.legal_moves) else _end_value(board, depth)
+
+
+def search(board: chess.Board, depth: int, low: int, high: int) -> int:
+    """The same without waiting: some tenths of a millisecond a node."""
+    if not any(board.legal_moves):
+        return _end_value(board, depth)
+    if board.is_insufficient_material():
+        return 0
+    if depth == 0:
+        return evaluate(board)
+    for move in _ordered(board):
+        board.push(move)
+        low = max(low, -search(board, depth - 1, -high, -low))
+        board.pop()
+        if low >= high:
+            break
+    return low
+
+
+def _end_value(board: chess.Board, depth: int) -> int:
+    """Mate, the sooner the worse, or stalemate."""
+    return -(MATE + depth) if board.is_check() else 0
+
+
+def evaluate(board: chess.Board) -> int:
+    """Material and a taste for the centre, from the side to move."""
+    score = 0
+    for square, piece in board.piece_map().items():
+        value = VALUES[piece.piece_type] + CENTRE[square] * (4 if piece.piece_type != chess.KING else -4)
+        score += value if piece.color == board.turn else -value
+    return score
+
+
+def _ordered(board: chess.Board) -> Iterator[chess.Move]:
+    """Captures first, then by name: good cut-offs, and an order that does not depend on how the board came about."""
+    return iter(sorted(board.legal_moves, key=lambda move: (not board.is_capture(move), move.uci())))

@@ -1,0 +1,128 @@
+"""What makes a team: its options, its agents, its messages, and how a game, a talk or a task with it begins.
+
+A module that offers teams exposes them as TEAM or TEAMS; the configuration names the module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from engine.errors import Refused
+
+from .backend import Message, Out
+
+NAME: Final = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
+TOPIC: Final = re.compile(r"^[\w.=-]{1,64}$")  # no colon: that one divides the session from the topic
+
+
+class TeamMessage(BaseModel):
+    """Root of everything that agents say to each other: JSON by way of pydantic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PersonSaid(TeamMessage):
+    """A person wrote to this agent, asked or not."""
+
+    text: str
+    by: str = ""
+
+
+class NeedsInput(TeamMessage):
+    """What a handler returns to say: I can go on only when a person has said something."""
+
+    prompt: str
+
+
+class Seat(Protocol):
+    """An agent's place in its team: what its factory gets, and all it may do beside sending messages."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sid(self) -> str: ...
+    @property
+    def options(self) -> Any: ...
+    @property
+    def workspace(self) -> Path | None:
+        """A directory of this session's own, if there is one."""
+
+    def topic(self, name: str) -> str:
+        """The session's own form of a topic: f"{sid}:{name}". Publishing anywhere else is refused."""
+
+    def emit(self, kind: str, data: Mapping[str, Any]) -> None:
+        """A durable update for clients; it happens with the handler's success or not at all."""
+
+    def note(self, kind: str, data: Mapping[str, Any]) -> None:
+        """A volatile hint for whoever is connected now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One agent of a team. make: its factory; topics: what it subscribes to, without the session's prefix."""
+
+    name: str
+    make: Callable[[Seat], Any]
+    topics: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not NAME.match(self.name) or not all(TOPIC.match(topic) for topic in self.topics):
+            raise ValueError(f"the role {self.name!r} or one of its topics {self.topics!r} is no valid name")
+
+
+@dataclass(frozen=True)
+class Team:
+    """cast: who plays, given the options. opening: the first messages, sent once in a session's life. route: which
+    agent gets what a person says, when no agent waits for it; raises Refused if it is for nobody."""
+
+    name: str
+    options: type[BaseModel]
+    messages: tuple[type[TeamMessage], ...]
+    cast: Callable[[Any], Sequence[Role]]
+    opening: Callable[[Any], Sequence[Out]]
+    route: Callable[[str, Any], str]
+
+    def read_options(self, given: Mapping[str, Any] | None) -> Any:
+        """Raises Refused naming every option that does not fit."""
+        try:
+            return self.options.model_validate(dict(given or {}))
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise Refused("bad_payload", f"options of the team {self.name}: {problems}") from None
+
+    def encode(self, message: TeamMessage) -> dict[str, Any]:
+        """Raises TypeError for a message that is none of the team's."""
+        if type(message) not in (*self.messages, PersonSaid):
+            raise TypeError(f"{type(message).__name__} is no message of the team {self.name}")
+        return {"type": type(message).__name__, "body": message.model_dump(mode="json")}
+
+    def decode(self, message: Message) -> TeamMessage:
+        """Raises ValueError for what is no message of the team."""
+        kinds: tuple[type[TeamMessage], ...] = (*self.messages, PersonSaid)
+        for kind in kinds:
+            if kind.__name__ == message["type"]:
+                return kind.model_validate(message["body"])
+        raise ValueError(f"{message['type']!r} is no message of the team {self.name}")
+
+    def subscribers(self, topic: str, options: Any) -> list[str]:
+        return [role.name for role in self.cast(options) if topic in role.topics]
+
+    def role(self, name: str, options: Any) -> Role:
+        """Raises Refused if nobody of that name plays."""
+        for role in self.cast(options):
+            if role.name == name:
+                return role
+        raise Refused("unknown_actor", f"the team {self.name} has no agent {name!r} with these options")
+
+
+def find_team(teams: Mapping[str, Team], name: str) -> Team:
+    """Raises Refused naming the teams there are."""
+    if name not in teams:
+        raise Refused("bad_payload", f"there is no team {name!r}; there is: {', '.join(sorted(teams)) or 'none'}")
+    return teams[name]

@@ -1,0 +1,251 @@
+"""The composition root: settings in, a running server out. The only place that knows all the parts."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from engine.errors import RegistryError, StewardError
+from engine.journal.base import Journal
+from engine.loader import load_spec
+from engine.machine import compile_machines
+from engine.registry import Registry
+from engine.sessions import SessionManager
+from engine.spec import Spec
+
+from .auth import Credentials, Gate, key_of
+from .checking import load_handlers
+from .codes import Fault
+from .config import DEFAULT_TEAMS, Settings
+from .desk import Desk
+from .frames import FRAME_BYTES_MAX
+from .http import Http
+from .outbox import CLOSE_S
+from .pool import Pool
+from .problems import shell
+from .stopping import Stopper
+from .version import version
+
+BACKLOG: Final = 1024  # connections the kernel holds before they are accepted
+HANDLERS_S: Final = 2.0  # for HTTP requests under way when the server leaves
+log = logging.getLogger("steward.app")
+
+
+class StartError(StewardError):
+    """The operator's: this server cannot start, and what would help."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What one server is made of. insisted: waits for the signal that ends the grace."""
+
+    settings: Settings
+    spec: Spec
+    manager: SessionManager
+    desk: Desk
+    pool: Pool
+    http: Http
+    insisted: Callable[[], Any]
+
+
+PARTS: Final = web.AppKey("parts", Parts)
+
+
+def load_teams(settings: Settings) -> dict[str, Any]:
+    """The teams by name. Raises RegistryError naming the one that does not load.
+
+    The default ones need an extra that may not be installed; without it they are left out, and the log says so.
+    """
+    teams = {}
+    for name, place in settings.teams.items():
+        module, _, attribute = place.partition(":")
+        try:
+            teams[name] = getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            text = f"the team {name!r} ({place}) does not load: {type(error).__name__}: {error}"
+            if DEFAULT_TEAMS.get(name) != place or not isinstance(error, ImportError):
+                raise RegistryError(text) from error
+            log.warning("%s; pip install 'session-steward[%s]' brings what it needs", text, name)
+    return teams
+
+
+def ready_data(settings: Settings) -> None:
+    """The data directory, readable by this user only. Raises StartError saying what would help."""
+    try:
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = settings.data / f".writable.{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StartError(
+            f"the data directory {settings.data} cannot be written: {error.strerror}; choose another with --data"
+        ) from None
+
+
+def build(
+    settings: Settings,
+    spec: Spec,
+    registry: Registry,
+    journal: Journal,
+    *,
+    key: str | None = None,
+    services: dict[str, Any] | None = None,
+    insisted: Callable[[], Any] | None = None,
+) -> web.Application:
+    """The whole server as an aiohttp application; nothing runs until it is started."""
+    manager = SessionManager(compile_machines(spec, registry), journal, services=services or {})
+    desk = Desk(manager, Credentials(settings, key))
+    pool = Pool(
+        unwelcomed_max=settings.unwelcomed_max,
+        unwelcomed_per_address_max=settings.unwelcomed_per_address_max,
+        control_max=settings.control_max,
+        observe_max=settings.observe_max,
+    )
+    http = Http(desk, pool, spec, settings.timing, version())
+    app = web.Application(middlewares=[shell(Gate(settings))], client_max_size=FRAME_BYTES_MAX)
+    app[PARTS] = Parts(settings, spec, manager, desk, pool, http, insisted or asyncio.Event().wait)
+    app.add_routes(http.routes())
+    app.cleanup_ctx.append(_sessions)
+    app.cleanup_ctx.append(_sweep)
+    app.on_shutdown.append(_leave)
+    return app
+
+
+async def _sessions(app: web.Application) -> AsyncIterator[None]:
+    """The manager runs as long as the server; sessions get the grace, and a second signal ends it."""
+    parts = app[PARTS]
+    try:
+        await parts.manager.start()
+    except BaseException:
+        # A start that fails or is cut by a signal is never followed by the exit of this context.
+        await parts.manager.shutdown(0)
+        raise
+    parts.http.is_ready = True
+    yield
+    await _shut_down(parts)
+
+
+async def _shut_down(parts: Parts) -> None:
+    ending = asyncio.ensure_future(parts.manager.shutdown(parts.settings.grace_s))
+    insisted = asyncio.ensure_future(parts.insisted())
+    await asyncio.wait({ending, insisted}, return_when=asyncio.FIRST_COMPLETED)
+    insisted.cancel()
+    if not ending.done():
+        log.warning("a second signal: the grace is over")
+        ending.cancel()
+    with suppress(asyncio.CancelledError):
+        await ending
+
+
+async def _sweep(app: web.Application) -> AsyncIterator[None]:
+    sweep = asyncio.create_task(app[PARTS].pool.sweep(time.monotonic), name="connection sweep")
+    yield
+    sweep.cancel()
+    with suppress(asyncio.CancelledError):
+        await sweep
+
+
+async def _leave(app: web.Application) -> None:
+    """Not ready, nothing new, every socket told to dial again."""
+    parts = app[PARTS]
+    parts.desk.is_leaving = True
+    parts.pool.stop_all(Fault("leaving"))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_S + 1):
+            await parts.pool.wait_fewer(1)
+
+
+async def stop(runner: web.AppRunner) -> None:
+    """Take nobody new, tell everybody, then let the sessions go.
+
+    Before runner.cleanup(), because that begins by dropping what peers send: their half of the close handshake too.
+    """
+    for site in list(runner.sites):
+        await site.stop()
+    await _leave(runner.app)
+    await runner.cleanup()
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Bound, not listening yet. Raises StartError for a port in use, an unknown address or a forbidden port."""
+    name = host.strip("[]")
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise StartError(f"the host {host} has no address: {error.strerror}; choose another with --host") from None
+    family, kind, number, _, address = min(found, key=lambda item: item[0] != socket.AF_INET)
+    listener = socket.socket(family, kind, number)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise StartError(
+            f"cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}; choose another with --port"
+        ) from None
+    return listener
+
+
+async def serve(settings: Settings, stopper: Stopper, announce: Callable[[str, str | None], None]) -> None:
+    """Run until a signal. announce(url, key) is called once clients are taken.
+
+    Raises StartError, SpecError, RegistryError or JournalError if it cannot start.
+    """
+    stopper.bind(asyncio.get_running_loop())
+    running = asyncio.create_task(_run(settings, stopper, announce), name="server")
+    asked = asyncio.create_task(stopper.asked(), name="signal")
+    await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not running.done():
+        running.cancel()  # start-up, or the wait of a server that runs; both clean up after themselves
+    with suppress(asyncio.CancelledError):
+        await running
+
+
+async def _run(settings: Settings, stopper: Stopper, announce: Callable[[str, str | None], None]) -> None:
+    from engine.journal.sqlite import SqliteJournal
+
+    registry = load_handlers(settings)
+    spec = load_spec(settings.lifecycle, registry)
+    services = {"teams": load_teams(settings), "workspace_root": settings.data / "workspaces"}
+    ready_data(settings)
+    listener = listening_socket(settings.host, settings.port)
+    try:
+        key = None if settings.open or settings.api_keys else key_of(settings.key_file)
+        journal = SqliteJournal(settings.data / "log.sqlite")
+        app = build(settings, spec, registry, journal, key=key, services=services, insisted=stopper.insisted)
+        runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=settings.hello_s, shutdown_timeout=HANDLERS_S, handle_signals=False
+        )
+        try:
+            await runner.setup()
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
+            url = _url(settings.host, listener)
+            settings.address_file.write_text(json.dumps({"url": url, "pid": os.getpid()}))
+            announce(url, key)
+            await asyncio.Event().wait()
+        finally:
+            settings.address_file.unlink(missing_ok=True)
+            await stop(runner)
+    finally:
+        listener.close()
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    name = host.strip("[]")
+    if name in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        name = "127.0.0.1"
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

@@ -1,0 +1,130 @@
+"""A client of the wire, for `steward play`: dials again, resumes, sends again what was not answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import aiohttp
+
+from engine.errors import StewardError
+
+DIAL_S: Final = 3.0  # for TCP and the upgrade
+WELCOME_S: Final = 10.0
+SILENCE_S: Final = 30.0  # a server that pings every 10 s and says nothing for that long is gone
+BACKOFF_S_MAX: Final = 5.0
+FRAME_BYTES_MAX: Final = 256 * 1024
+
+
+class Stopped(StewardError):
+    """The server's last word: a close that says not to dial again."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+
+
+class Client:
+    """One client of one session. frames() gives every frame that is new; command() may be called meanwhile."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str, create: dict[str, Any], auth: str | None) -> None:
+        self._http = http
+        self._url = url.rstrip("/") + "/v1/ws"
+        self._hello: dict[str, Any] = {
+            "t": "hello",
+            "token": secrets.token_urlsafe(32),
+            "cid": secrets.token_urlsafe(9),
+            "n": 0,
+            "create": create,
+        }
+        if auth is not None:
+            self._hello["auth"] = auth
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._unanswered: dict[int, dict[str, Any]] = {}
+        self._last_c = 0
+        self._seq = 0
+
+    async def command(self, name: str, args: dict[str, Any] | None = None, to: str = "/") -> int:
+        """Send a command, now or after the next welcome; its number, which its `res` will carry."""
+        self._last_c += 1
+        self._unanswered[self._last_c] = {"t": "cmd", "c": self._last_c, "name": name, "args": args or {}, "to": to}
+        await self._send(self._unanswered[self._last_c])
+        return self._last_c
+
+    async def frames(self) -> AsyncIterator[dict[str, Any]]:
+        """Every frame, each event once and in order, over as many connections as it takes. Raises Stopped."""
+        attempt = 0
+        while True:
+            wait_s = random.uniform(0, min(BACKOFF_S_MAX, 2.0**attempt))
+            try:
+                async with asyncio.timeout(DIAL_S):
+                    self._socket = await self._http.ws_connect(self._url, max_msg_size=FRAME_BYTES_MAX)
+                async for frame in self._connected(self._socket):
+                    if frame["t"] == "welcome":
+                        attempt = 0
+                    yield frame
+                wait_s = self._wait_after_close(self._socket, wait_s)
+                yield {"t": "lost", "why": f"closed with {self._socket.close_code}"}
+            except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
+                yield {"t": "lost", "why": str(error) or type(error).__name__}
+            finally:
+                await self._drop()
+            attempt += 1
+            await asyncio.sleep(wait_s)
+
+    async def _connected(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[dict[str, Any]]:
+        self._last_error: dict[str, Any] = {}
+        self._hello["n"] += 1
+        await socket.send_str(json.dumps(self._hello))
+        wait_s = WELCOME_S
+        while True:
+            message = await socket.receive(timeout=wait_s)
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                return
+            wait_s = SILENCE_S
+            frame: dict[str, Any] = json.loads(message.data)
+            if self._is_new(frame):
+                yield frame
+            if frame["t"] == "welcome":
+                for waiting in list(self._unanswered.values()):
+                    await self._send(waiting)
+
+    def _is_new(self, frame: dict[str, Any]) -> bool:
+        match frame["t"]:
+            case "welcome":
+                self._hello["cur"] = {"epoch": frame["epoch"], "seq": self._seq}
+            case "snap":
+                self._seen(frame["seq"])
+            case "ev":
+                if frame["seq"] <= self._seq:
+                    return False
+                self._seen(frame["seq"])
+            case "res":
+                return self._unanswered.pop(frame["c"], None) is not None
+            case "error":
+                self._last_error = frame
+        return True
+
+    def _seen(self, seq: int) -> None:
+        self._seq = seq
+        self._hello["cur"]["seq"] = seq
+
+    def _wait_after_close(self, socket: aiohttp.ClientWebSocketResponse, wait_s: float) -> float:
+        code = socket.close_code or 1006
+        if code // 100 in (43, 44, 45):
+            raise Stopped(code, self._last_error.get("msg", "the server closed the connection"))
+        retry_ms = self._last_error.get("retry_ms")
+        return wait_s if retry_ms is None else float(retry_ms) / 1000
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        if self._socket is not None and not self._socket.closed:
+            await self._socket.send_str(json.dumps(frame))
+
+    async def _drop(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await socket.close()

@@ -1,0 +1,127 @@
+"""The commands of one connection that have no outcome yet: begun in order for each actor, held back, dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from engine.records import Caller, Command, Outcome
+from engine.session import Session
+
+from . import frames
+from .codes import Fault
+from .frames import Cmd
+from .outbox import Outbox
+from .protocol import Deliver
+from .welcome import COMMANDS_IN_FLIGHT_MAX
+
+STORE_RETRY_MS: Final = 1000
+BUSY_S: Final = 0.1  # until a command that found a full mailbox is tried again
+
+
+class Commands:
+    """A command under way is a future, not a task; results go to outbox as they resolve.
+
+    stop: ends the connection when the store does not answer, since nothing can be decided then.
+    """
+
+    def __init__(
+        self, session: Session, cid: str, caller: Caller, outbox: Outbox, stop: Callable[[Fault], None]
+    ) -> None:
+        self._session = session
+        self._cid = cid
+        self._caller = caller
+        self._outbox = outbox
+        self._stop = stop
+        self._in_flight: set[asyncio.Future[Outcome]] = set()
+        self._waiting: dict[str, deque[Deliver]] = {}  # by actor, those that found its mailbox full
+        self._retry: asyncio.TimerHandle | None = None
+        self._room = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._in_flight) + sum(len(lane) for lane in self._waiting.values()) >= COMMANDS_IN_FLIGHT_MAX
+
+    async def wait_room(self) -> None:
+        """Until there are fewer than COMMANDS_IN_FLIGHT_MAX, or none count any more."""
+        while self.is_full:
+            self._room.clear()
+            await self._room.wait()
+
+    def begin(self, order: Deliver) -> None:
+        """Put a command in its actor's mailbox, behind those of this connection that wait for room in it."""
+        waits = order.cmd.to in self._waiting and not self._is_urgent(order.cmd)
+        if waits or not self._submit(order):
+            self._waiting.setdefault(order.cmd.to, deque()).append(order)
+            self._retry_later()
+
+    def tell_only(self, order: Deliver) -> None:
+        """A command whose time to live is over: its outcome is told, stored or `expired`; nothing is applied."""
+        command = Command(self._cid, order.cmd.c, order.digest)
+        self._follow(order.cmd.c, self._session.intake.expire(order.cmd.name, command))
+
+    def _follow(self, c: int, outcome: asyncio.Future[Outcome]) -> None:
+        self._in_flight.add(outcome)
+        outcome.add_done_callback(partial(self._answer, c))
+
+    def drop(self) -> None:
+        """Wait for no outcome any more: what has begun goes on, and a client that dials again asks again."""
+        self._waiting.clear()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        for outcome in list(self._in_flight):
+            outcome.cancel()
+        self._in_flight.clear()
+        self._room.set()
+
+    def _is_urgent(self, cmd: Cmd) -> bool:
+        """Whether it takes the lane that is never full, where there is no order to keep with the other."""
+        actor = self._session.actors.get(cmd.to)
+        return actor is not None and cmd.name in actor.plan.urgent
+
+    def _submit(self, order: Deliver) -> bool:
+        """False if the mailbox is full."""
+        cmd = order.cmd
+        outcome = self._session.intake.submit(
+            cmd.to,
+            cmd.name,
+            cmd.args,
+            origin="client",
+            caller=self._caller,
+            command=Command(self._cid, cmd.c, order.digest),
+        )
+        if outcome.done() and outcome.result().code == "busy":
+            return False
+        self._follow(cmd.c, outcome)
+        return True
+
+    def _answer(self, c: int, settled: asyncio.Future[Outcome]) -> None:
+        self._in_flight.discard(settled)
+        self._room.set()
+        if settled.cancelled():
+            return
+        outcome = settled.result()
+        if outcome.code == "store_unavailable":
+            # Nothing was decided: the client dials again and sends it again, unchanged.
+            self._stop(Fault("store_unavailable", outcome.message, retry_ms=STORE_RETRY_MS))
+        else:
+            self._outbox.result(outcome.seq, frames.res(c, outcome))
+
+    def _retry_later(self) -> None:
+        if self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(BUSY_S, self._retry_waiting)
+
+    def _retry_waiting(self) -> None:
+        """Try the commands again that found a full mailbox, each actor's in their order."""
+        self._retry = None
+        for to, lane in list(self._waiting.items()):
+            while lane and self._submit(lane[0]):
+                lane.popleft()
+            if not lane:
+                del self._waiting[to]
+        if self._waiting:
+            self._retry_later()

@@ -1,0 +1,101 @@
+"""Who gets which session: tokens in, sessions out, new ones made. WebSocket and HTTP ask here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.errors import LimitExceeded
+from engine.journal.base import TokenRow
+from engine.records import Caller
+from engine.session import Session
+from engine.sessions import SessionManager
+
+from .auth import Credentials, digest_of, new_token, new_token_id
+from .codes import Fault
+from .frames import Create
+
+CREATIONS_WAITING_MAX: Final = 1024  # creations under way at once; above it they are told to come again
+log = logging.getLogger("steward.desk")
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A session that a token opens, and how far."""
+
+    session: Session
+    role: str
+    token_id: str
+
+
+class Desk:
+    """The only place where a token becomes a session."""
+
+    def __init__(self, manager: SessionManager, credentials: Credentials) -> None:
+        self.manager = manager
+        self.credentials = credentials
+        self.is_leaving = False
+        self._queues: dict[bytes, tuple[asyncio.Lock, int]] = {}
+
+    async def resume(self, token: str) -> Right:
+        """What token opens. Raises Fault("no_valid_token"), the same for every way of not being valid."""
+        row = await self.manager.token(digest_of(token))
+        session = None if row is None else await self.manager.find(row.sid)
+        if row is None or session is None:
+            raise Fault("no_valid_token")
+        return Right(session, row.role, row.id)
+
+    async def resume_or_create(self, token: str, create: Create | None, auth: str | None) -> Right:
+        """A known token resumes, whatever create says; so a lost welcome makes no second session (L12)."""
+        async with self._one_at_a_time(digest_of(token)):
+            try:
+                return await self.resume(token)
+            except Fault as unknown:
+                if create is None or unknown.name != "no_valid_token":
+                    raise
+            return await self._create(token, create.data(), self.caller(auth))
+
+    def caller(self, auth: str | None) -> Caller:
+        """Raises Fault("no_valid_token")."""
+        caller = self.credentials.caller(auth)
+        if caller is None:
+            raise Fault("no_valid_token")
+        return caller
+
+    async def _create(self, token: str, data: dict[str, Any], caller: Caller) -> Right:
+        if self.is_leaving:
+            raise Fault("leaving")
+        token_id = new_token_id()
+        session = await self.manager.create(
+            user=caller.user,
+            roles=caller.roles,
+            data=data,
+            token=lambda sid: TokenRow(digest_of(token), sid, token_id, "control"),
+        )
+        log.info("session created by %s", caller.user, extra={"sid": session.sid})
+        return Right(session, "control", token_id)
+
+    async def grant(self, session: Session, role: str) -> tuple[str, str]:
+        """A new right to session: (its id, the token, which is told once and never stored)."""
+        token, row_id = new_token(), new_token_id()
+        await session.add_token(TokenRow(digest_of(token), session.sid, row_id, role))
+        return row_id, token
+
+    @asynccontextmanager
+    async def _one_at_a_time(self, digest: bytes) -> AsyncIterator[None]:
+        """Two hellos of one token do not race: the second finds what the first has made."""
+        if digest not in self._queues and len(self._queues) >= CREATIONS_WAITING_MAX:
+            raise LimitExceeded("hellos under way", CREATIONS_WAITING_MAX, retry_ms=1000)
+        lock, waiting = self._queues.get(digest, (asyncio.Lock(), 0))
+        self._queues[digest] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._queues.pop(digest)
+            if waiting > 1:
+                self._queues[digest] = (lock, waiting - 1)

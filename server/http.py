@@ -1,0 +1,297 @@
+"""The HTTP calls beside the WebSocket: create, look, command, read the log, end, and hand out tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from aiohttp import web
+from pydantic import Field, StringConstraints, ValidationError
+
+from engine.codec import decode, encode
+from engine.records import Caller, Command
+from engine.session import Session
+from engine.spec import Spec
+
+from .auth import ADMIN, bearer, new_token
+from .codes import Fault
+from .connection import Connection
+from .desk import Desk, Right
+from .frames import COMMAND_BYTES_MAX, NESTING_MAX, Cid, Cmd, Create, Frame, Number, Token, explain, is_deeper, res
+from .pool import Pool
+from .problems import json, problem, problem_of_outcome
+from .protocol import Timing, digest
+
+PAGE_MAX: Final = 1000
+PAGE_BYTES_MAX: Final = 1024 * 1024
+END_WAIT_S: Final = 60.0  # how long DELETE waits for the clean-up before it answers 202
+BODY_S: Final = 10.0
+QUARANTINE_LOOK_S: Final = 0.1
+TERMINATE: Final = "terminate"  # the event of the lifecycle file that ends a session
+Model = TypeVar("Model", bound=Frame)
+
+
+class CreateBody(Create):
+    """token: one made by the caller, so that the same request sent twice makes one session."""
+
+    token: Token | None = None
+
+
+class CommandBody(Cmd):
+    """A `cmd` frame and the cid it belongs to; t may be left out, and without a cid the command counts each time."""
+
+    t: Literal["cmd"] = "cmd"
+    cid: Cid | None = None
+    c: Number = 1
+
+
+class TokenBody(Frame):
+    role: Literal["control", "observe"]
+
+
+class PageQuery(Frame):
+    """Strings, because a query has nothing else."""
+
+    after: Annotated[str, StringConstraints(pattern=r"^\d{1,15}$")] = "0"
+    limit: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}$")] = Field(default="100")
+
+
+class Http:
+    """The handlers of all routes."""
+
+    def __init__(self, desk: Desk, pool: Pool, spec: Spec, timing: Timing, version: str) -> None:
+        self._desk = desk
+        self._pool = pool
+        self._spec = spec
+        self._timing = timing
+        self._version = version
+        self._quarantines = frozenset(
+            name for kind in spec.roots for name, state in spec.machines[kind].states.items() if state.quarantine
+        )
+        self.is_ready = False
+
+    def routes(self) -> list[web.RouteDef]:
+        one = "/v1/sessions/{sid}"
+        return [
+            web.get("/", self.index),
+            web.get("/livez", self.livez),
+            web.get("/readyz", self.readyz),
+            web.get("/v1/ws", self.websocket),
+            web.get("/v1/lifecycle", self.lifecycle),
+            web.get("/v1/sessions", self.sessions),
+            web.post("/v1/sessions", self.create),
+            web.get(one, self.session),
+            web.delete(one, self.end),
+            web.post(one + "/commands", self.command),
+            web.get(one + "/log", self.page),
+            web.post(one + "/tokens", self.grant),
+            web.delete(one + "/tokens/{id}", self.revoke),
+        ]
+
+    async def index(self, request: web.Request) -> web.Response:
+        lines = (
+            f"steward {self._version}: {self._spec.name}",
+            "",
+            "GET  /v1/ws         WebSocket: sessions are driven here",
+            "POST /v1/sessions   the same over HTTP",
+            "GET  /v1/lifecycle  what a session's life looks like",
+            "GET  /livez /readyz",
+            "",
+            "In a terminal: steward play",
+        )
+        return web.Response(text="\n".join(lines) + "\n")
+
+    async def livez(self, request: web.Request) -> web.Response:
+        return json({"status": "live"})
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        if not self.is_ready or self._desk.is_leaving:
+            return problem(503, "not_ready", "this server takes no sessions now", retry_ms=1000)
+        return json(
+            {"status": "ready", "sessions": self._desk.manager.live, "connections": len(self._pool.connections)}
+        )
+
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
+        unwelcomed = self._pool.admit(request.remote or "")
+        try:
+            return await Connection(self._pool, self._desk, self._timing, time.monotonic).serve(request, unwelcomed)
+        finally:
+            unwelcomed.give_back()
+
+    async def lifecycle(self, request: web.Request) -> web.Response:
+        return json(self._spec.model_dump(mode="json", exclude_defaults=True))
+
+    async def sessions(self, request: web.Request) -> web.Response:
+        if not self._is_admin(request):
+            raise Fault("no_valid_token")
+        return json({"sessions": [_view(session) for session in self._desk.manager.sessions()]})
+
+    async def create(self, request: web.Request) -> web.Response:
+        body = await _body(request, CreateBody)
+        token = body.token or new_token()
+        right = await self._desk.resume_or_create(token, body, bearer(request.headers))
+        answer = json({**_view(right.session), "token": token}, status=201)
+        answer.headers["Location"] = f"/v1/sessions/{right.session.sid}"
+        return answer
+
+    async def session(self, request: web.Request) -> web.Response:
+        right = await self._right(request)
+        return json({**_view(right.session), "actors": _actors(right.session), "report": right.session.report})
+
+    async def command(self, request: web.Request) -> web.Response:
+        right = await self._right(request, "control")
+        body = await _body(request, CommandBody, COMMAND_BYTES_MAX)
+        command = None
+        if body.cid is not None:
+            command = Command(body.cid, body.c, digest(body.name, body.args, body.to))
+        outcome = await self._desk.manager.send(
+            right.session.sid,
+            to=body.to,
+            name=body.name,
+            payload=body.args,
+            origin=right_origin(right),
+            caller=self._caller(request, right),
+            command=command,
+        )
+        if not outcome.ok:
+            return problem_of_outcome(outcome, c=body.c if command else None, seq=outcome.seq or None)
+        return web.Response(body=res(body.c, outcome), content_type="application/json")
+
+    async def page(self, request: web.Request) -> web.Response:
+        session = (await self._right(request)).session
+        try:
+            query = PageQuery.model_validate(dict(request.query))
+        except ValidationError as error:
+            raise Fault("bad_frame", explain(error)) from None
+        after, limit = int(query.after), min(int(query.limit), PAGE_MAX)
+        head = session.log.head
+        events: list[bytes] = []
+        size, last = 0, after
+        for seq, update in await session.log.read(after, limit):
+            size += len(update)
+            if events and size > PAGE_BYTES_MAX:
+                break
+            events.append(update)
+            last = seq
+        # Put together from the stored bytes, so that a page says exactly what an `ev` frame says (L1).
+        start = encode({"epoch": session.epoch, "head": head, "next": last, "is_ended": session.is_ended})
+        return web.Response(
+            body=start[:-1] + b',"events":[' + b",".join(events) + b"]}", content_type="application/json"
+        )
+
+    async def end(self, request: web.Request) -> web.Response:
+        right = await self._right(request, "control")
+        session = right.session
+        if not self._is_over(session):
+            outcome = await self._desk.manager.send(
+                session.sid,
+                to="/",
+                name=TERMINATE,
+                payload={},
+                origin=right_origin(right),
+                caller=self._caller(request, right),
+                command=None,
+            )
+            if not outcome.ok and not self._is_over(session) and outcome.code != "ended":
+                return problem_of_outcome(outcome)
+            await self._wait_over(session)
+        status = 200 if self._is_over(session) else 202
+        return json({"sid": session.sid, "state": session.state, "report": session.report}, status=status)
+
+    def _is_over(self, session: Session) -> bool:
+        return session.is_ended or session.state in self._quarantines
+
+    async def _wait_over(self, session: Session) -> None:
+        """Until it has ended or waits for a person; at most END_WAIT_S. Quarantine is no end, so it is looked for."""
+        try:
+            async with asyncio.timeout(END_WAIT_S):
+                while not self._is_over(session):
+                    await asyncio.wait({session.ended}, timeout=QUARANTINE_LOOK_S)
+        except TimeoutError:
+            return
+
+    async def grant(self, request: web.Request) -> web.Response:
+        right = await self._right(request, "control")
+        body = await _body(request, TokenBody)
+        token_id, token = await self._desk.grant(right.session, body.role)
+        return json({"id": token_id, "role": body.role, "token": token}, status=201)
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        """Revoking what is not there (any more) is the same as revoking it: nothing is left to tell apart."""
+        right = await self._right(request, "control")
+        token_id = request.match_info["id"]
+        await right.session.revoke_token(token_id)
+        self._pool.stop_token(token_id)
+        return web.Response(status=204)
+
+    async def _right(self, request: web.Request, role: str = "observe") -> Right:
+        """What the caller may do with the session in the path; every way of not being let in sounds the same."""
+        sid, secret = request.match_info["sid"], bearer(request.headers)
+        if self._is_admin(request):
+            session = await self._desk.manager.find(sid)
+            if session is None:
+                raise Fault("no_valid_token")
+            return Right(session, "control", "")
+        if secret is None:
+            raise Fault("no_valid_token")
+        right = await self._desk.resume(secret)
+        if right.session.sid != sid:
+            raise Fault("no_valid_token")
+        if role == "control" and right.role != "control":
+            raise Fault("forbidden", "this token lets observe, not control")
+        return right
+
+    def _is_admin(self, request: web.Request) -> bool:
+        if self._desk.credentials.is_open:
+            return False
+        caller = self._desk.credentials.caller(bearer(request.headers))
+        return caller is not None and ADMIN in caller.roles
+
+    def _caller(self, request: web.Request, right: Right) -> Caller:
+        if right.token_id:
+            return Caller(right.session.user)
+        return self._desk.credentials.caller(bearer(request.headers)) or Caller(right.session.user)
+
+
+def right_origin(right: Right) -> Literal["client", "admin"]:
+    """A right without a token is an administrator's."""
+    return "client" if right.token_id else "admin"
+
+
+async def _body(request: web.Request, model: type[Model], most: int = COMMAND_BYTES_MAX) -> Model:
+    text = b""
+    try:
+        async with asyncio.timeout(BODY_S):
+            while len(text) <= most and not request.content.at_eof():
+                text += await request.content.read(most + 1 - len(text))
+    except TimeoutError:
+        raise Fault("hello_late", f"the body has to come within {BODY_S:g} s") from None
+    if len(text) > most:
+        raise Fault("too_large", f"a body may have {most} bytes")
+    try:
+        plain = decode(text)
+    except ValueError:
+        raise Fault("bad_frame", "the body is not JSON") from None
+    if is_deeper(plain, NESTING_MAX):
+        raise Fault("bad_frame", f"values may be nested {NESTING_MAX} deep")
+    try:
+        return model.model_validate(plain)
+    except ValidationError as error:
+        raise Fault("bad_frame", explain(error)) from None
+
+
+def _view(session: Session) -> dict[str, Any]:
+    return {
+        "sid": session.sid,
+        "user": session.user,
+        "epoch": session.epoch,
+        "head": session.log.head,
+        "state": session.state,
+        "is_ended": session.is_ended,
+        "created_at": round(session.created_at, 3),
+    }
+
+
+def _actors(session: Session) -> list[dict[str, str]]:
+    return [{"actor": view.path, "kind": view.kind, "state": view.state} for view in session.tree()]

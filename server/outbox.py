@@ -1,0 +1,184 @@
+"""What one connection still has to send, and its one writer: the session's log from where the client stands.
+
+The log is read only as the socket takes it, so a slow reader costs no memory and nobody waits for one. A command's
+result follows the events it caused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import struct
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from engine.session import Session
+
+from . import frames
+from .codes import Fault
+from .frames import FRAME_BYTES_MAX
+
+UNSENT_BYTES_MAX: Final = 64 * 1024  # what the transport may hold before the log is read on
+PAGE_EVENTS: Final = 64
+NOTES_WAITING_MAX: Final = 256  # volatile: above it the oldest is lost
+CLOSE_S: Final = 2.0  # for a close handshake; then the transport is cut
+LINGER_S: Final = 0.5
+
+
+class Socket(web.WebSocketResponse[Any]):
+    """aiohttp's WebSocket without three of its habits: pings without jitter; a close from another task than the
+    reader's that does not wait for the peer's, so that a reset may overtake it; and 1009 for a large frame."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            timeout=CLOSE_S,
+            autoping=False,
+            compress=False,
+            max_msg_size=FRAME_BYTES_MAX,
+            writer_limit=UNSENT_BYTES_MAX,
+            decode_text=False,
+        )
+        self.transport: asyncio.WriteTransport | None = None
+        self._has_said_close = False
+
+    async def say_close(self, fault: Fault) -> None:
+        """Send why and our half of the close handshake; the reader waits for the other half."""
+        if not self._has_said_close:
+            await self.send_frame(frames.error(fault.close, fault.message, fault.retry_ms), WSMsgType.TEXT)
+            await self.send_frame(struct.pack("!H", fault.close) + fault.reason, WSMsgType.CLOSE)
+            self._has_said_close = True
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        """What aiohttp calls when the peer closes, when a frame is too large and when the handler returns."""
+        if code == WSCloseCode.MESSAGE_TOO_BIG:
+            await self.say_close(Fault("too_large", f"a frame may have {FRAME_BYTES_MAX} bytes"))
+            # What the peer is still sending is dropped meanwhile; a reset now would destroy the two frames above.
+            await asyncio.sleep(LINGER_S)
+        if not self._has_said_close:
+            return await super().close(code=code, message=message, drain=drain)
+        if self.transport is not None:
+            self.transport.close()
+        return True
+
+
+class Outbox:
+    """Everything that goes out over one socket, in its order. run() is the only writer but for pongs.
+
+    on_ended is called when the session's last event was sent.
+    """
+
+    def __init__(self, socket: Socket, transport: asyncio.WriteTransport, on_ended: Callable[[], None]) -> None:
+        self.written = 0  # bytes given to the transport
+        self.fault: Fault | None = None
+        self._socket = socket
+        self._transport = transport
+        self._on_ended = on_ended
+        self._session: Session | None = None
+        self._cursor = 0
+        self._wake = asyncio.Event()
+        self._urgent: deque[bytes] = deque()
+        self._results: list[tuple[int, int, bytes]] = []
+        self._arrivals = itertools.count()
+        self._notes: deque[bytes] = deque(maxlen=NOTES_WAITING_MAX)
+        self._has_beat = False
+        self._unwatch: list[Callable[[], object]] = []
+        transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+
+    def is_stopped(self) -> bool:
+        return self.fault is not None
+
+    @property
+    def unsent(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+    def follow(self, session: Session, after: int, first: list[bytes]) -> None:
+        """Send first, then the session's log from after + 1 on, for ever."""
+        self._session = session
+        self._cursor = after
+        self._urgent.extend(first)
+        self._unwatch = [
+            session.log.watch(self._wake.set),
+            session.log.watch_notes(self._note),
+            partial(session.ended.remove_done_callback, self._wake_up),
+        ]
+        session.ended.add_done_callback(self._wake_up)
+        self._wake.set()
+
+    def result(self, seq: int, payload: bytes) -> None:
+        """Send a command's result once the event seq was sent (0: at once)."""
+        heapq.heappush(self._results, (seq, next(self._arrivals), payload))
+        self._wake.set()
+
+    def beat(self) -> None:
+        self._has_beat = True
+        self._wake.set()
+
+    def stop(self, fault: Fault) -> None:
+        """Say why and close, before anything else that waits. The first reason counts."""
+        if self.fault is None:
+            self.fault = fault
+            self._wake.set()
+
+    def _wake_up(self, ended: object) -> None:
+        self._wake.set()
+
+    def unfollow(self) -> None:
+        for unwatch in self._unwatch:
+            unwatch()
+        self._unwatch = []
+
+    async def run(self) -> None:
+        """Write until stop(), then say why. Raises ConnectionError when the peer is gone."""
+        while not self.is_stopped():
+            await self._wake.wait()
+            self._wake.clear()
+            await self._send_all()
+        if self.fault is not None:
+            await self._socket.say_close(self.fault)
+
+    async def _send_all(self) -> None:
+        await self._send_due()
+        session = self._session
+        while session is not None and not self.is_stopped() and self._cursor < session.log.head:
+            for seq, update in await session.log.read(self._cursor, PAGE_EVENTS):
+                if self.is_stopped():
+                    return
+                await self._send(self._event(session.sid, seq, update))
+                self._cursor = seq
+                await self._send_due()
+        while self._notes and not self.is_stopped():
+            await self._send(self._notes.popleft())
+        if session is not None and session.is_ended and self._cursor >= session.log.seq:
+            self._on_ended()
+
+    async def _send_due(self) -> None:
+        """What does not wait for the log: the welcome, pings, and results whose events were sent."""
+        while self._urgent and not self.is_stopped():
+            await self._send(self._urgent.popleft())
+        while self._results and self._results[0][0] <= self._cursor and not self.is_stopped():
+            await self._send(heapq.heappop(self._results)[2])
+        if self._has_beat and not self.is_stopped():
+            self._has_beat = False
+            await self._socket.ping()
+            await self._send(frames.frame("ping", head=self._session.log.head if self._session else 0))
+
+    async def _send(self, payload: bytes) -> None:
+        self.written += len(payload)
+        await self._socket.send_frame(payload, WSMsgType.TEXT)
+
+    def _event(self, sid: str, seq: int, update: bytes) -> bytes:
+        payload = frames.ev(update)
+        if len(payload) <= frames.SERVER_FRAME_BYTES_MAX:
+            return payload
+        return frames.ev(frames.truncated(sid, seq, update))
+
+    def _note(self, kind: str, data: Any) -> None:
+        payload = frames.frame("note", kind=kind, data=data)
+        if len(payload) <= frames.SERVER_FRAME_BYTES_MAX:
+            self._notes.append(payload)
+            self._wake.set()

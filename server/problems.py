@@ -1,0 +1,102 @@
+"""Errors as HTTP tells them: RFC 9457 problem documents, and the middleware that makes every answer a safe one."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+
+from engine.codec import encode
+from engine.records import Outcome
+
+from .auth import Gate
+from .codes import REMEDIES, Fault, fault_of
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+PROBLEM: Final = "application/problem+json"
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Server": "steward",
+}
+# What an actor answers, as an HTTP status; 409 for every other refusal.
+OUTCOME_STATUS: Final = {
+    "unknown_session": 404,
+    "unknown_actor": 404,
+    "unknown_event": 404,
+    "bad_payload": 422,
+    "forbidden": 403,
+    "busy": 429,
+    "limit_exceeded": 503,
+    "store_unavailable": 503,
+    "leaving": 503,
+    "ended": 410,
+    "too_large": 413,
+}
+log = logging.getLogger("steward.problems")
+
+
+def problem(status: int, code: str, title: str, detail: str = "", **more: Any) -> web.Response:
+    """One problem document; more: its own members, None left out."""
+    plain = {"type": f"urn:steward:problem:{code}", "title": title, "status": status, "code": code}
+    if detail and detail != title:
+        plain["detail"] = detail
+    plain.update({name: value for name, value in more.items() if value is not None})
+    headers = {}
+    retry_ms = more.get("retry_ms")
+    if retry_ms is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(retry_ms / 1000)))
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="steward"'
+    return web.Response(status=status, body=encode(plain), content_type=PROBLEM, headers=headers)
+
+
+def problem_of(fault: Fault) -> web.Response:
+    return problem(fault.status, fault.name, REMEDIES[fault.name].title, fault.message, retry_ms=fault.retry_ms)
+
+
+def problem_of_outcome(outcome: Outcome, **more: Any) -> web.Response:
+    """An event that was refused or failed."""
+    code = outcome.code or outcome.status
+    status = 500 if outcome.status == "failed" and code not in OUTCOME_STATUS else OUTCOME_STATUS.get(code, 409)
+    retry_ms = 1000 if status in (429, 503) else None
+    return problem(status, code, f"the event was {outcome.status}", outcome.message, retry_ms=retry_ms, **more)
+
+
+def json(value: Any, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=encode(value), content_type="application/json")
+
+
+def shell(gate: Gate) -> Any:
+    """The outermost middleware: who may call at all, errors as problem documents, headers of every answer."""
+
+    @web.middleware
+    async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await _answer(gate, request, handler)
+        if not response.prepared:
+            response.headers.update(HEADERS)
+        return response
+
+    return around
+
+
+async def _answer(gate: Gate, request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        gate.check(request.headers)
+        if request.method == "POST" and request.content_type != "application/json":
+            return problem(415, "not_json", "a POST carries JSON: Content-Type: application/json")
+        return await handler(request)
+    except web.HTTPException as error:
+        title = HTTPStatus(error.status).phrase
+        answer = problem(error.status, title.lower().replace(" ", "_"), title, error.text or "")
+        if "Allow" in error.headers:
+            answer.headers["Allow"] = error.headers["Allow"]
+        return answer
+    except Exception as error:
+        return problem_of(fault_of(error, log, request.match_info.get("sid")))

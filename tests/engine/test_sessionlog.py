@@ -1,0 +1,316 @@
+"""One writer of one log: appends without waiting, and shows nothing that is not durable."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import Busy, JournalError
+from engine.journal.base import SessionRow
+from engine.journal.memory import MemoryJournal
+from engine.records import ROOT, Command, Record, Update
+from engine.sessionlog import TAIL_UPDATES, Committed, SessionLog
+from engine.tasks import current_owner, owned_context
+from engine.testing.virtual import in_virtual_time, run_virtual
+
+ROW = SessionRow("s.aaaaaaaaaaaaaaaaaaaaaaaaaa", "user", "epoch", 1.0)
+
+
+def record(number: int = 0) -> Record:
+    return Record("taken", ROOT, "session", float(number), {"event": str(number)})
+
+
+def updates(*texts: str) -> list[Update]:
+    return [Update("agent.message", {"text": text}) for text in texts]
+
+
+class Life:
+    """A journal, a log that has made its session, and what the log told."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self.journal = journal
+        self.failures: list[Exception] = []
+        self.heads: list[int] = []
+        self.log = SessionLog(journal, ROW, self.failures.append)
+        self.log.watch(lambda: self.heads.append(self.log.head))
+
+    @classmethod
+    async def begin(cls) -> Life:
+        journal = MemoryJournal()
+        await journal.open()
+        life = cls(journal)
+        await life.log.append(record(), session=ROW).durable
+        return life
+
+    async def texts(self, after: int = 0, limit: int = 10_000) -> list[str]:
+        found = await self.log.read(after, limit)
+        assert [seq for seq, _ in found] == list(range(after + 1, after + 1 + len(found)))
+        assert [json.loads(text)["seq"] for _, text in found] == [seq for seq, _ in found]
+        return [json.loads(text)["data"]["text"] for _, text in found]
+
+
+@in_virtual_time
+async def test_head_rises_only_when_the_store_has_said_so() -> None:
+    """M2, L2: what a client has seen is in the log after any crash."""
+    life = await Life.begin()
+    life.journal.hold()
+    committed = life.log.append(record(), updates("a", "b"))
+    assert (committed.seq, life.log.seq, life.log.head) == (2, 2, 0)
+    await asyncio.sleep(10)
+    assert (life.log.head, life.heads) == (0, [])
+    assert not committed.durable.done()
+    life.journal.release()
+    await committed.durable
+    assert (life.log.head, life.heads) == (2, [2])
+    assert await life.texts() == ["a", "b"]
+
+
+@in_virtual_time
+async def test_appends_do_not_wait_for_each_other() -> None:
+    """Steps go on while the disk works; their order is the calls'."""
+    life = await Life.begin()
+    life.journal.hold()
+    committed = [life.log.append(record(n), updates(str(n))) for n in range(5)]
+    assert [one.rev for one in committed] == [2, 3, 4, 5, 6]
+    assert [one.seq for one in committed] == [1, 2, 3, 4, 5]
+    life.journal.release()
+    await committed[-1].durable
+    assert all(one.durable.done() for one in committed)
+    assert await life.texts() == ["0", "1", "2", "3", "4"]
+    assert (await life.journal.session(ROW.sid)).rev == 6  # type: ignore[union-attr]
+
+
+@in_virtual_time
+async def test_a_record_without_updates_has_a_revision_and_no_number() -> None:
+    """L1: numbers are the clients', revisions are ours."""
+    life = await Life.begin()
+    first = life.log.append(record(), updates("a"))
+    second = life.log.append(record())
+    await second.durable
+    assert (first.rev, first.seq, second.rev, second.seq) == (2, 1, 3, 1)
+    assert life.heads == [1]
+
+
+@in_virtual_time
+async def test_an_update_is_the_same_bytes_from_memory_and_from_the_store() -> None:
+    """L1."""
+    life = await Life.begin()
+    await life.log.append(record(), [Update("k", {"x": [1, None, "ü"]}, Command("cid", 7, "d"))]).durable
+    assert await life.log.read(0, 10) == await life.journal.updates(ROW.sid, 0, 10)
+    ((_, text),) = await life.log.read(0, 10)
+    assert json.loads(text) == {
+        "seq": 1,
+        "ts": 0.0,
+        "kind": "k",
+        "data": {"x": [1, None, "ü"]},
+        "re": {"cid": "cid", "c": 7},
+    }
+    assert text.startswith(b'{"seq":')
+
+
+@given(
+    batches=st.lists(st.integers(0, 40), max_size=25),
+    reads=st.lists(st.tuples(st.integers(0, 700), st.integers(0, 300)), max_size=5),
+)
+def test_any_read_is_a_contiguous_piece_of_the_log(batches: Sequence[int], reads: list[tuple[int, int]]) -> None:
+    """L1, L3: from the tail in memory, from the store, or across both."""
+
+    async def play() -> None:
+        life = await Life.begin()
+        number = 0
+        for size in batches:
+            await life.log.append(record(), updates(*(str(number + n + 1) for n in range(size)))).durable
+            number += size
+        assert life.log.head == number
+        assert len(life.log._tail) == min(number, TAIL_UPDATES)
+        for after, limit in [*reads, (0, 10_000), (number, 5), (max(0, number - TAIL_UPDATES), 10_000)]:
+            expected = [str(seq) for seq in range(after + 1, number + 1)][:limit]
+            assert await life.texts(after, limit) == expected
+
+    run_virtual(play())
+
+
+@in_virtual_time
+async def test_a_read_never_shows_what_is_not_durable() -> None:
+    """L2: a store that answers reads while it has not said "durable" shows nothing early."""
+    life = await Life.begin()
+    await life.log.append(record(), updates("a")).durable
+    life.log._tail.clear()
+    life.journal.hold()
+    life.log.append(record(), updates("b"))
+    reading = asyncio.create_task(life.log.read(0, 10))
+    await asyncio.sleep(1)
+    life.journal.release()
+    assert [seq for seq, _ in await reading] in ([1], [1, 2])
+    assert life.log.head == 2
+
+
+@in_virtual_time
+async def test_a_refused_commit_fails_the_log_once_and_for_all() -> None:
+    """M2: what is behind it was written on top of it; all of it has not happened."""
+    life = await Life.begin()
+    life.journal.hold()
+    committed = [life.log.append(record(), updates(str(n))) for n in range(3)]
+    life.journal.fail_next(JournalError("the disk is full"))
+    life.journal.release()
+    for one in committed:
+        with pytest.raises(JournalError):
+            await one.durable
+    assert [str(error) for error in life.failures] == ["the disk is full"]
+    assert (life.log.head, life.heads) == (0, [])
+    with pytest.raises(JournalError, match="failed before"):
+        life.log.append(record())
+    assert await life.texts() == []
+
+
+@in_virtual_time
+async def test_a_failure_nobody_waits_for_leaves_no_noise() -> None:
+    """A step without a sender does not wait; on_failure is told, and that is enough."""
+    import gc
+
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))
+    life = await Life.begin()
+    life.journal.fail_next(JournalError("the disk is full"))
+    life.log.append(record())
+    await asyncio.sleep(1)
+    gc.collect()
+    assert len(life.failures) == 1
+    assert reported == []
+
+
+@in_virtual_time
+async def test_a_store_that_takes_nothing_now_is_a_journal_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was queued, so numbers and revisions stay where they are."""
+    life = await Life.begin()
+
+    def full(append: Any) -> Any:
+        raise Busy("too many")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(life.journal, "append", full)
+        with pytest.raises(JournalError, match="takes nothing now"):
+            life.log.append(record(), updates("a"))
+    await life.log.append(record(), updates("b")).durable
+    assert await life.texts() == ["b"]
+
+
+@pytest.mark.parametrize("bad", [{"x": object()}, {"x": {1, 2}}, {"x": b"bytes"}])
+@in_virtual_time
+async def test_what_is_no_json_is_refused_before_anything_is_queued(bad: dict[str, Any]) -> None:
+    """M3: a handler's emit(…) with nonsense must not leave a hole in the numbers."""
+    life = await Life.begin()
+    with pytest.raises(TypeError):
+        life.log.append(record(), [*updates("a"), Update("k", bad)])
+    with pytest.raises(TypeError):
+        life.log.append(Record("taken", ROOT, "session", 1.0, bad), updates("a"))
+    await life.log.append(record(), updates("b")).durable
+    assert await life.texts() == ["b"]
+    assert life.log.rev == 2
+
+
+@in_virtual_time
+async def test_cancelling_a_wait_for_durability_is_no_failure_of_the_log() -> None:
+    """M6, C7: a client that goes away while its command is written must not take the session down."""
+    life = await Life.begin()
+    life.journal.hold()
+    committed = life.log.append(record(), updates("a"))
+
+    async def wait() -> None:
+        await committed.durable
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    life.journal.release()
+    await life.log.drain()
+    assert life.failures == []
+    assert life.log.head == 1
+
+
+@in_virtual_time
+async def test_all_who_drain_are_told() -> None:
+    """Shutdown and a failing session may both wait for the log."""
+    life = await Life.begin()
+    life.journal.hold()
+    last: Committed | None = None
+    for _ in range(3):
+        last = life.log.append(record(), updates("a"))
+    drains = [asyncio.create_task(life.log.drain()) for _ in range(3)]
+    await asyncio.sleep(1)
+    assert not any(drain.done() for drain in drains)
+    life.journal.release()
+    await asyncio.wait_for(asyncio.gather(*drains), 1)
+    assert last is not None
+    assert last.durable.done()
+    await life.log.drain()
+
+
+@in_virtual_time
+async def test_a_reader_that_raises_harms_nobody_else(caplog: pytest.LogCaptureFixture) -> None:
+    """C7: one connection's bug must not stop the others' updates."""
+    life = await Life.begin()
+    seen: list[int] = []
+
+    def fail() -> None:
+        raise ValueError("on purpose")
+
+    life.log.watch(fail)
+    life.log.watch(lambda: seen.append(life.log.head))
+    await life.log.append(record(), updates("a")).durable
+    await asyncio.sleep(0)
+    assert seen == [1]
+    assert "on purpose" in caplog.text
+
+
+@in_virtual_time
+async def test_who_stopped_watching_is_told_nothing_more() -> None:
+    """Also when another reader stopped it in the very same round."""
+    life = await Life.begin()
+    seen: list[str] = []
+    stops = {}
+    stops["first"] = life.log.watch(lambda: None)
+    stops["second"] = life.log.watch(lambda: seen.append("second"))
+    await life.log.append(record(), updates("a")).durable
+    stops["first"]()
+    stops["first"]()
+    await life.log.append(record(), updates("b")).durable
+    await asyncio.sleep(0)
+    assert seen == ["first"]
+
+
+@in_virtual_time
+async def test_notes_go_to_who_is_there_and_nowhere_else() -> None:
+    """Volatile hints are never stored, numbered or replayed."""
+    life = await Life.begin()
+    seen: list[Any] = []
+    stop = life.log.watch_notes(lambda kind, data: seen.append((kind, dict(data))))
+    life.log.note("typing", {"who": "a"})
+    stop()
+    life.log.note("typing", {"who": "b"})
+    assert seen == [("typing", {"who": "a"})]
+    assert life.log.seq == 0
+
+
+@in_virtual_time
+async def test_readers_work_for_no_handler() -> None:
+    """The append came from a handler's emit(); what the server does then must not be interrupted as that handler's."""
+
+    class Owner:
+        def adopt(self, task: asyncio.Task[Any]) -> None:
+            raise AssertionError("nothing to adopt")
+
+    life = await Life.begin()
+    owners: list[Any] = []
+    life.log.watch(lambda: owners.append(current_owner()))
+    await owned_context(Owner()).run(life.log.append, record(), updates("a")).durable
+    await asyncio.sleep(0)
+    assert owners == [None]

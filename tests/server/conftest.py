@@ -1,0 +1,175 @@
+"""A real server on a port of its own, and a plain WebSocket client to talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from engine.journal.base import Journal
+from engine.journal.memory import MemoryJournal
+from engine.loader import load_spec
+from engine.registry import Registry
+from server.app import PARTS, Parts, build, stop
+from server.config import Settings, load
+from tests.server import wire_handlers
+
+FILES = Path(__file__).parent / "files"
+KEY = "k" * 43
+ANSWER_S = 10.0  # far above what anything here takes; a test that waits so long has failed
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+@dataclass
+class Peer:
+    """One WebSocket of a client; every frame it got is in frames."""
+
+    socket: ClientConnection
+    frames: list[dict[str, Any]] = field(default_factory=list)
+
+    async def send(self, **frame: Any) -> None:
+        await self.socket.send(json.dumps(frame))
+
+    async def hello(self, token: str, **fields: Any) -> dict[str, Any]:
+        """Say hello; the welcome, or what came instead of it."""
+        await self.send(**{"t": "hello", "token": token, "cid": "c1", "n": 1, **fields})
+        return await self.next()
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(ANSWER_S):
+            frame: dict[str, Any] = json.loads(await self.socket.recv())
+        self.frames.append(frame)
+        return frame
+
+    async def until(self, is_wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The next frame that is wanted."""
+        while True:
+            frame = await self.next()
+            if is_wanted(frame):
+                return frame
+
+    async def state(self, name: str) -> dict[str, Any]:
+        return await self.until(lambda frame: frame.get("kind") == "session.state" and frame["data"]["to"] == name)
+
+    async def cmd(self, c: int, name: str, **fields: Any) -> None:
+        await self.send(t="cmd", c=c, name=name, **fields)
+
+    async def res(self, c: int) -> dict[str, Any]:
+        return await self.until(lambda frame: frame["t"] == "res" and frame["c"] == c)
+
+    async def closed(self) -> int:
+        """Read to the end; the close code."""
+        try:
+            while True:
+                await self.next()
+        except ConnectionClosed:
+            assert self.socket.close_code is not None
+            return self.socket.close_code
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["t"] == "ev"]
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        return [frame for frame in self.frames if frame["t"] == "error"]
+
+
+@dataclass
+class Wire:
+    """A server that runs."""
+
+    url: str
+    parts: Parts
+    http: aiohttp.ClientSession
+    runner: web.AppRunner
+    stack: AsyncExitStack
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    async def dial(self, **options: Any) -> Peer:
+        url = self.url.replace("http", "ws") + "/v1/ws"
+        socket = await self.stack.enter_async_context(
+            connect(url, max_size=2**20, max_queue=None, close_timeout=0.5, proxy=None, **options)
+        )
+        return Peer(socket)
+
+    async def create(self, token: str | None = None, **fields: Any) -> tuple[Peer, dict[str, Any]]:
+        """A new session that is active: (its client, the welcome)."""
+        peer = await self.dial()
+        welcome = await peer.hello(token or new_token(), create={"team": "wire"}, auth=KEY, **fields)
+        assert welcome["t"] == "welcome", welcome
+        await peer.state("active")
+        return peer, welcome
+
+    async def wait_state(self, sid: str, *names: str) -> None:
+        """Until the session is in one of these states."""
+        session = await self.parts.manager.find(sid)
+        assert session is not None
+        woken = asyncio.Event()
+        unwatch = session.log.watch(woken.set)
+        async with asyncio.timeout(ANSWER_S):
+            while session.state not in names:
+                await woken.wait()
+                woken.clear()
+        unwatch()
+
+    async def call(self, method: str, path: str, secret: str | None = None, **options: Any) -> tuple[int, Any]:
+        """(status, JSON) of an HTTP call."""
+        headers = dict(options.pop("headers", {}))
+        if secret is not None:
+            headers["Authorization"] = f"Bearer {secret}"
+        async with self.http.request(method, self.url + path, headers=headers, **options) as answer:
+            text = await answer.read()
+            return answer.status, json.loads(text) if text else None
+
+
+def registry() -> Registry:
+    return Registry.of(wire_handlers)
+
+
+Serving = Callable[..., "asyncio.Future[Wire]"]
+
+
+@pytest.fixture
+async def serving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Any]:
+    """await serving(journal=…, key=…, **settings) starts a server; all are stopped at the end."""
+    monkeypatch.chdir(tmp_path)
+    async with AsyncExitStack() as stack:
+
+        async def start(journal: Journal | None = None, key: str | None = KEY, **flags: Any) -> Wire:
+            settings: Settings = load({"data": tmp_path, "grace_s": 1.0, **flags})
+            spec = load_spec(FILES / "wire.yaml", registry())
+            app = build(settings, spec, registry(), journal or MemoryJournal(), key=key)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=5.0)
+            stack.push_async_callback(stop, runner)
+            await runner.setup()
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port = runner.addresses[0][1]
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            return Wire(f"http://127.0.0.1:{port}", app[PARTS], http, runner, stack)
+
+        yield start
+
+
+@pytest.fixture
+async def wire(serving: Any) -> Wire:
+    started: Wire = await serving()
+    return started
