@@ -59,9 +59,13 @@ class CleanupReport:
         return tuple(item for item in self.items if item.verdict == "leaked")
 
     def to_json(self) -> dict[str, Any]:
+        """released and forced count the children's reports too; what a child leaked is its parent's, and is counted
+        by what became of it there."""
         counts = dict.fromkeys(("released", "forced", "leaked"), 0)
         for item in self.items:
             counts[item.verdict] += 1
+            for verdict in ("released", "forced"):
+                counts[verdict] += (item.report or {}).get(verdict, 0)
         return {**counts, "ok": not counts["leaked"], "items": [item.to_json() for item in self.items]}
 
 
@@ -123,8 +127,7 @@ async def _attempt(kind: str, work: Awaitable[None]) -> str:
     try:
         await work
     except Exception as error:
-        failure = handler_failure(f"cleanup of {kind}", error)
-        return f"{failure.code} (ref {failure.ref})"
+        return handler_failure(f"cleanup of {kind}", error).shown
     return ""
 
 

@@ -120,8 +120,7 @@ async def _shut_down(actor: Actor, handler: Callable[[], Awaitable[None]]) -> st
     try:
         await run_bounded(call(), actor.holdings, f"{actor.path} shutdown handler", STEP_TIMEOUT_S)
     except Exception as error:
-        failure = handler_failure("shutdown handler", error)
-        return f"{failure.code} (ref {failure.ref})"
+        return handler_failure("shutdown handler", error).shown
     return ""
 
 

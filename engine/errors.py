@@ -92,15 +92,22 @@ class ScopeClosed(StewardError):
 class HandlerFailed(StewardError):
     """A handler's: it raised, hung past its time-out, or returned what it may not.
 
-    code: raised | timeout | nonsense. ref names the log line that has the text; clients see only code and ref.
+    code: raised | timeout | nonsense, or what the handler says. ref names the log line that has the text; clients see
+    code, ref and public, which must hold nothing but names.
     """
 
-    def __init__(self, handler: str, code: str, message: str, *, ref: str = "") -> None:
+    def __init__(self, handler: str, code: str, message: str, *, ref: str = "", public: str = "") -> None:
         super().__init__(f"{handler}: {message}")
         self.handler = handler
         self.code = code
         self.message = message
         self.ref = ref
+        self.public = public
+
+    @property
+    def shown(self) -> str:
+        """The failure as clients may see it."""
+        return f"{self.code} (ref {self.ref})" + (f": {self.public}" if self.public else "")
 
 
 class HandlerBlocked(StewardError):

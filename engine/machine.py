@@ -153,17 +153,17 @@ class LifecycleMachine(AsyncMachine):
         if event is None:
             return False
         data = AsyncEventData(state, event, self, model, args, kwargs)
-        try:
-            for transition in event.transitions.get(state.name, ()):
-                data.transition = transition
+        for transition in event.transitions.get(state.name, ()):
+            data.transition = transition
+            try:
                 await self.callbacks([*self.prepare_event, *transition.prepare], data)
                 if await transition._eval_conditions(data):
                     return True
-        except Exception as error:
-            data.error = error
-            if not self.on_exception:
-                raise
-            await self.callbacks(self.on_exception, data)
+            except Exception as error:
+                data.error = error
+                if not self.on_exception:
+                    raise
+                await self.callbacks(self.on_exception, data)
         return False
 
     @staticmethod

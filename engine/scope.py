@@ -135,6 +135,6 @@ def handler_failure(name: str, error: BaseException) -> HandlerFailed:
     if isinstance(error, HandlerFailed) and error.ref:
         return error
     ref = secrets.token_hex(4)
-    code = error.code if isinstance(error, HandlerFailed) else "raised"
+    code, public = (error.code, error.public) if isinstance(error, HandlerFailed) else ("raised", "")
     log.warning("handler %s failed (ref %s): %s: %s", name, ref, type(error).__name__, error, exc_info=error)
-    return HandlerFailed(name, code, f"{type(error).__name__}: {error}", ref=ref)
+    return HandlerFailed(name, code, f"{type(error).__name__}: {error}", ref=ref, public=public)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import weakref
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
@@ -28,7 +27,6 @@ class _Engine:
 
 ENGINE = _Engine()
 _owner: contextvars.ContextVar[Owner | None] = contextvars.ContextVar("steward_owner", default=None)
-_owners: weakref.WeakKeyDictionary[asyncio.Task[Any], Owner] = weakref.WeakKeyDictionary()
 
 
 class HandlerExit(Exception):
@@ -40,13 +38,15 @@ class Guarded(Coroutine[Any, Any, Any]):
 
     asyncio lets SystemExit out of the loop, so one agent's sys.exit() would end the server: here it becomes
     HandlerExit. After end() the next step ends the task, whatever the coroutine catches. A class and not an
-    `async def` around it: cancelled before its first step, that would leave coro never awaited.
+    `async def` around it: cancelled before its first step, that would leave coro never awaited. It knows its owner,
+    because a table of tasks would keep one that never ends, and all that its owner leads to, for ever.
     """
 
-    __slots__ = ("__weakref__", "_coro", "_is_over")
+    __slots__ = ("__weakref__", "_coro", "_is_over", "owner")
 
-    def __init__(self, coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any]) -> None:
+    def __init__(self, coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any], owner: Owner) -> None:
         self._coro = coro
+        self.owner = owner
         self._is_over = False
 
     def __getattr__(self, name: str) -> Any:
@@ -117,7 +117,8 @@ def current_owner() -> Owner | None:
 
 def owner_of(task: asyncio.Task[Any]) -> Owner | None:
     """For whom task was started, None if for the engine or nobody."""
-    return _owners.get(task)
+    coro = task.get_coro()
+    return coro.owner if isinstance(coro, Guarded) else None
 
 
 def engine_task(coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
@@ -129,9 +130,7 @@ def engine_task(coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
 def handler_task(coro: Coroutine[Any, Any, T], owner: Owner, name: str) -> asyncio.Task[T]:
     """Start the task of one handler call. It works for owner but is not in its books: whoever calls this ends it."""
     loop = asyncio.get_running_loop()
-    task: asyncio.Task[T] = asyncio.Task(Guarded(coro), loop=loop, name=name, context=owned_context(owner))
-    _owners[task] = owner
-    return task
+    return asyncio.Task(Guarded(coro, owner), loop=loop, name=name, context=owned_context(owner))
 
 
 def install_task_factory(loop: asyncio.AbstractEventLoop) -> None:
@@ -155,10 +154,9 @@ def _factory(
     owner = _owner.get() if context is None else context.get(_owner)
     if owner is None:
         creator = asyncio.current_task(loop)
-        owner = _owners.get(creator) if creator is not None else None
+        owner = owner_of(creator) if creator is not None else None
     if owner is None or owner is ENGINE:
         return asyncio.Task(coro, loop=loop, context=context, **kwargs)
-    task: asyncio.Task[Any] = asyncio.Task(Guarded(coro), loop=loop, context=context, **kwargs)
-    _owners[task] = owner
+    task: asyncio.Task[Any] = asyncio.Task(Guarded(coro, owner), loop=loop, context=context, **kwargs)
     owner.adopt(task)
     return task

@@ -99,6 +99,12 @@ class StopReport:
     def is_clean(self) -> bool:
         return not (self.errors or self.forced or self.left)
 
+    @property
+    def names(self) -> str:
+        """What was forced and what is left, by name; nothing that an agent's code said."""
+        said = (("forced", self.forced), ("left", self.left))
+        return "; ".join(f"{word} {', '.join(names)}" for word, names in said if names)
+
 
 @dataclass(frozen=True, slots=True)
 class AgentHealth:

@@ -93,7 +93,7 @@ async def stop_runtime(ctx: Context) -> None:
     for resource in ctx.held("runtime"):
         report = await resource.handle.stop()
         if not report.is_clean:
-            raise HandlerFailed("stop_runtime", "unclean", str(report))
+            raise HandlerFailed("stop_runtime", "unclean", str(report), public=report.names)
 
 
 @action()

@@ -15,6 +15,7 @@ from engine.errors import StewardError
 
 DIAL_S: Final = 3.0  # for TCP and the upgrade
 WELCOME_S: Final = 10.0
+FIRST_DIALS_MAX: Final = 3  # with no welcome ever, the address is more likely wrong than the server away
 SILENCE_S: Final = 30.0  # a server that pings every 10 s and says nothing for that long is gone
 BACKOFF_S_MAX: Final = 5.0
 FRAME_BYTES_MAX: Final = 256 * 1024
@@ -70,6 +71,8 @@ class Client:
                 wait_s = self._wait_after_close(self._socket, wait_s)
                 yield {"t": "lost", "why": f"closed with {self._socket.close_code}"}
             except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
+                if "cur" not in self._hello and attempt + 1 >= FIRST_DIALS_MAX:
+                    raise Stopped(1006, f"nobody answers at {self._url}; does `steward serve` run there?") from error
                 yield {"t": "lost", "why": str(error) or type(error).__name__}
             finally:
                 await self._drop()

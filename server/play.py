@@ -107,12 +107,9 @@ def _result(result: Any) -> str:
 
 def report(found: Any) -> str:
     """The clean-up report in one line."""
-    items = found.get("items", []) if isinstance(found, dict) else []
-    counts: dict[str, int] = {}
-    for item in items:
-        what = str(item.get("result") or item.get("outcome") or item.get("status") or "released")
-        counts[what] = counts.get(what, 0) + 1
-    told = ", ".join(f"{number} {what}" for what, number in sorted(counts.items())) or "nothing was held"
+    counts = found if isinstance(found, dict) else {}
+    told = ", ".join(f"{counts[what]} {what}" for what in ("released", "forced", "leaked") if counts.get(what))
+    told = told or "nothing was held"
     return f"the session has ended; clean-up: {told}"
 
 

@@ -10,16 +10,9 @@ from typing import Final
 import chess
 
 MATE: Final = 1_000_000
-VALUES: Final = dict(zip(chess.PIECE_TYPES, (100, 320, 330, 500, 900, 0), strict=True))
-
-
-def _centrality(square: chess.Square) -> int:
-    """3 in the middle, 0 at the edge."""
-    file, rank = chess.square_file(square), chess.square_rank(square)
-    return 3 - max(abs(2 * file - 7), abs(2 * rank - 7)) // 2
-
-
-CENTRE: Final = [_centrality(square) for square in chess.SQUARES]
+# What a piece is worth, and what each step from the edge to the middle adds; a king had better stay away from there.
+WORTH: Final = ((100, 4), (320, 4), (330, 4), (500, 4), (900, 4), (0, -4))  # pawn, knight, bishop, rook, queen, king
+RINGS: Final = (0x007E7E7E7E7E7E00, 0x00003C3C3C3C0000, 0x0000001818000000)  # squares at least 1, 2, 3 steps in
 
 
 async def best_move(board: chess.Board, depth: int, seed: int, ply: int) -> chess.Move:
@@ -80,11 +73,19 @@ def _end_value(board: chess.Board, depth: int) -> int:
 
 def evaluate(board: chess.Board) -> int:
     """Material and a taste for the centre, from the side to move."""
+    own, other = board.occupied_co[board.turn], board.occupied_co[not board.turn]
     score = 0
-    for square, piece in board.piece_map().items():
-        value = VALUES[piece.piece_type] + CENTRE[square] * (4 if piece.piece_type != chess.KING else -4)
-        score += value if piece.color == board.turn else -value
+    for pieces, (value, taste) in zip(_by_type(board), WORTH, strict=True):
+        if pieces:
+            score += value * ((pieces & own).bit_count() - (pieces & other).bit_count())
+            score += taste * sum(
+                (pieces & own & ring).bit_count() - (pieces & other & ring).bit_count() for ring in RINGS
+            )
     return score
+
+
+def _by_type(board: chess.Board) -> tuple[chess.Bitboard, ...]:
+    return (board.pawns, board.knights, board.bishops, board.rooks, board.queens, board.kings)
 
 
 def _ordered(board: chess.Board) -> Iterator[chess.Move]:

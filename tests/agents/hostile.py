@@ -6,7 +6,9 @@ Each way has the name of what it does. A healthy one says so and is done.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -51,7 +53,8 @@ TORN_DOWN: tuple[Way, ...] = (
     "returns_nonsense",
     "publishes_elsewhere",
 )
-THREAD_S = 0.6
+RELEASE = threading.Event()  # lets the blocked threads of all agents go
+THREAD_S = 30.0  # and so does time, should nobody set it
 
 
 class Options(BaseModel):
@@ -112,16 +115,14 @@ async def _asks(seat: Seat, agent: Hostile) -> NeedsInput:
 
 
 async def _sleeps(seat: Seat, agent: Hostile) -> None:
-    while True:
+    while True:  # noqa: ASYNC110 - that is what it is here for
         await asyncio.sleep(1000)
 
 
 async def _swallows_cancellation(seat: Seat, agent: Hostile) -> None:
     while True:
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(1000)
-        except asyncio.CancelledError:
-            pass
 
 
 async def _swallows_everything(seat: Seat, agent: Hostile) -> None:
@@ -129,7 +130,7 @@ async def _swallows_everything(seat: Seat, agent: Hostile) -> None:
         try:
             await asyncio.Event().wait()
         except BaseException:
-            pass
+            continue
 
 
 async def _spins(seat: Seat, agent: Hostile) -> None:
@@ -138,11 +139,12 @@ async def _spins(seat: Seat, agent: Hostile) -> None:
 
 
 async def _blocks_in_sleep(seat: Seat, agent: Hostile) -> None:
-    time.sleep(1000)
+    time.sleep(1000)  # noqa: ASYNC251 - so is this
 
 
 async def _blocks_a_thread(seat: Seat, agent: Hostile) -> None:
-    await asyncio.to_thread(time.sleep, THREAD_S)
+    RELEASE.clear()
+    await asyncio.to_thread(RELEASE.wait, THREAD_S)
 
 
 async def _exits(seat: Seat, agent: Hostile) -> None:

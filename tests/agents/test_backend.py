@@ -10,17 +10,11 @@ from typing import Any
 import pytest
 from hostile import TEAM as HOSTILE
 from hostile import Go, Hostile
+from patience import under_way, until
 
 from engine.errors import HandlerFailed, LimitExceeded
-from handlers.autogen import AutoGenBackend
 from handlers.backend import Envelope, Limits, SessionClosed
 from handlers.team import PersonSaid
-
-
-async def under_way(backend: AutoGenBackend, count: int = 1) -> None:
-    """Until so many handlers have begun."""
-    while sum(job.operation.task is not None for job in backend.jobs.values()) < count:
-        await asyncio.sleep(0)
 
 
 async def test_a_reply_holds_everything_the_handler_did(stage: Any) -> None:
@@ -203,8 +197,7 @@ async def test_quiesce_hands_back_what_never_began(stage: Any) -> None:
     """A session that moves takes them along."""
     backend = await stage.start(HOSTILE, ways=["healthy"])
     call = asyncio.create_task(stage.send(backend, "a0", Go()))
-    while not backend.jobs:
-        await asyncio.sleep(0)
+    await until(lambda: bool(backend.jobs))
     is_idle, undelivered = await backend.quiesce(1.0)
     assert is_idle
     assert undelivered == [Envelope("a0", HOSTILE.encode(Go()))]
@@ -280,6 +273,7 @@ async def test_an_agent_let_go_leaves_no_trace_in_the_runtime(stage: Any) -> Non
         assert not backend.has_agent("a0")
         await backend.seat("a0", None)
     runtime = backend.runtime
-    sizes = [len(runtime._instantiated_agents), len(runtime._agent_factories), len(runtime._subscription_manager.subscriptions)]
+    subscriptions = runtime._subscription_manager.subscriptions
+    sizes = [len(runtime._instantiated_agents), len(runtime._agent_factories), len(subscriptions)]
     assert sizes == [2, 2, 2]
     assert (await stage.send(backend, "a0", Go())).outcome == "done"

@@ -10,7 +10,7 @@ import pytest
 
 from examples.chess import TEAM
 from examples.chess.messages import Begin, Finished, Options, Played, Proposal
-from examples.chess.search import best_move, evaluate, search
+from examples.chess.search import RINGS, best_move, evaluate, search
 from handlers.team import PersonSaid
 
 MATE_IN_ONE = "6k1/5ppp/8/8/8/8/8/R6K w - - 0 1"
@@ -49,6 +49,15 @@ async def test_equals_are_drawn_by_lot_from_seed_and_ply_alone() -> None:
     moves = [await best_move(chess.Board(), 1, seed, 0) for seed in (7, 7, 8, 9, 10)]
     assert moves[0] == moves[1]
     assert len(set(moves)) > 1
+
+
+def test_the_rings_lie_inside_each_other() -> None:
+    """A square's taste is the number of rings it lies in: 3 in the middle, 0 at the edge."""
+    steps = [
+        sum(bool(ring & chess.BB_SQUARES[square]) for ring in RINGS)
+        for square in (chess.A1, chess.B2, chess.C3, chess.D4)
+    ]
+    assert steps == [0, 1, 2, 3]
 
 
 def test_an_advantage_shows_from_both_sides() -> None:
@@ -161,6 +170,6 @@ def test_options_are_checked() -> None:
     """Bad options are refused with every problem named."""
     from engine.errors import Refused
 
-    with pytest.raises(Refused, match="white.*depth"):
+    with pytest.raises(Refused, match=r"white.*depth"):
         TEAM.read_options({"white": "dog", "depth": 9})
     assert TEAM.read_options(None) == Options()

@@ -10,6 +10,7 @@ from typing import Any
 import chess
 import chess.pgn
 import pytest
+from patience import until_it
 
 from engine.journal.memory import MemoryJournal
 from engine.session import Session
@@ -31,6 +32,13 @@ async def moves(r: Rig, session: Session) -> list[dict[str, Any]]:
 
 async def game(r: Rig, session: Session) -> list[str]:
     return [one["uci"] for one in await moves(r, session)]
+
+
+async def until_played(r: Rig, session: Session, count: int) -> None:
+    async def is_so() -> bool:
+        return len(await game(r, session)) >= count
+
+    await until_it(is_so)
 
 
 def chess_data(**options: Any) -> dict[str, Any]:
@@ -96,7 +104,10 @@ async def test_an_illegal_move_changes_nothing_and_is_asked_again() -> None:
         await r.send(session, "say", {"text": "e2e5"})
         assert await game(r, session) == []
         assert "no legal move" in (await r.updates(session, "agent.message"))[-1]["data"]["text"]
-        assert [one["data"]["request"] for one in await r.updates(session, "input.request")] == ["arbiter-1", "arbiter-2"]
+        assert [one["data"]["request"] for one in await r.updates(session, "input.request")] == [
+            "arbiter-1",
+            "arbiter-2",
+        ]
         await r.send(session, "say", {"text": "e2e4"})
         assert (await game(r, session))[0] == "e2e4"
 
@@ -120,8 +131,7 @@ async def test_what_a_person_says_while_agents_work_waits_its_turn() -> None:
     async with rig() as r:
         session = await r.manager.create(data=chess_data(plies=30))
         session.attach("control")
-        while len(await game(r, session)) < 3:
-            await asyncio.sleep(0)
+        await until_played(r, session, 3)
         outcome = await r.send(session, "say", {"text": "hello"})
         assert outcome.ok
         texts = [one["data"]["text"] for one in await r.updates(session, "agent.message")]
@@ -136,8 +146,7 @@ async def test_interrupt_ends_the_turn_and_the_match_can_go_on() -> None:
         undisturbed = await game(r, await r.create(data=chess_data(plies=30)))
         session = await r.manager.create(data=chess_data(plies=30))
         session.attach("control")
-        while len(await game(r, session)) < 5:
-            await asyncio.sleep(0)
+        await until_played(r, session, 5)
         await r.send(session, "interrupt", {})
         played = await game(r, session)
         assert 5 <= len(played) < 30

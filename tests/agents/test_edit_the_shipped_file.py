@@ -25,9 +25,7 @@ def edited(workspaces: Path, *edits: tuple[str, str]) -> Rig:
 @in_virtual_time
 async def test_another_window(tmp_path: Path) -> None:
     """Nobody comes back within seven seconds instead of thirty."""
-    async with edited(
-        tmp_path, ("30s: {when: {not: waits_for_person}, to: terminating}", "7s: terminating")
-    ) as r:
+    async with edited(tmp_path, ("30s: {when: {not: waits_for_person}, to: terminating}", "7s: terminating")) as r:
         session = await r.create(data=CREATE, is_connected=False)
         assert session.window_s == 7
         await r.advance(6.9)
@@ -72,7 +70,10 @@ async def test_a_new_guard_with_arguments(tmp_path: Path) -> None:
     """Only a coach may interrupt the work now."""
     async with edited(
         tmp_path,
-        ("      interrupt: {do: interrupt_work}\n", "      interrupt: {when: {sender_has_role: {role: coach}}, do: interrupt_work}\n"),
+        (
+            "      interrupt: {do: interrupt_work}\n",
+            "      interrupt: {when: {sender_has_role: {role: coach}}, do: interrupt_work}\n",
+        ),
     ) as r:
         session = await r.create(data=CREATE)
         refused = await r.send(session, "interrupt", {})

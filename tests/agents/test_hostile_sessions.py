@@ -15,6 +15,7 @@ from autogen_core import RoutedAgent, SingleThreadedAgentRuntime
 from hostile import TEAM as HOSTILE
 from hostile import TORN_DOWN
 
+from engine.codec import decode
 from engine.journal.memory import MemoryJournal
 from engine.session import Session
 from engine.sessions import SessionManager
@@ -90,9 +91,12 @@ async def test_an_agent_that_blocks_the_loop_is_interrupted(way: str) -> None:
     try:
         session = await manager.create(data=ways(way, "healthy"))
         session.attach("control")
+        news = asyncio.Event()
+        session.log.watch(news.set)
         async with asyncio.timeout(10):
             while not any("error" in one for one in await messages(session)):
-                await asyncio.sleep(0.02)
+                news.clear()
+                await news.wait()
         await manager.send(session.sid, name="terminate")
         await asyncio.wait_for(asyncio.shield(session.ended), 10)
         assert session.state == "terminated"
@@ -101,8 +105,6 @@ async def test_an_agent_that_blocks_the_loop_is_interrupted(way: str) -> None:
 
 
 async def messages(session: Session) -> list[dict[str, Any]]:
-    from engine.codec import decode
-
     rows = [decode(text) for _, text in await session.log.read(0, 1000)]
     return [row["data"] for row in rows if row["kind"] == "agent.message"]
 
@@ -196,7 +198,7 @@ async def test_an_open_question_survives_a_restart() -> None:
         await second.settle()
         assert state(session, "/main/arbiter") == "awaiting_input"
         await second.send(session, "answer", {"request": "arbiter-1", "text": "e2e4"}, to="/main/arbiter")
-        assert [one["uci"] for one in await messages(session) if "uci" in one][0] == "e2e4"
+        assert next(one["uci"] for one in await messages(session) if "uci" in one) == "e2e4"
 
 
 @in_virtual_time

@@ -7,9 +7,13 @@ import time
 from typing import Any
 
 import pytest
+from hostile import RELEASE, TORN_DOWN, Go
 from hostile import TEAM as HOSTILE
-from hostile import THREAD_S, TORN_DOWN, Go
+from patience import under_way, until
 
+from handlers.autogen_stop import threads_of
+
+SID = "s.aaaaaaaaaaaaaaaaaaaaaaaaaa"  # as in conftest.py
 BOUND_S = 1.0  # drain, grace and close of QUICK, and a busy machine
 
 
@@ -36,7 +40,7 @@ async def test_who_had_to_be_forced_is_named(stage: Any, nothing_left: Any, way:
     """A report is a look, not "we called close"."""
     backend = await stage.start(HOSTILE, ways=["healthy", way])
     call = asyncio.create_task(stage.send(backend, "a1", Go()))
-    await asyncio.sleep(0.02)
+    await under_way(backend)
     assert (await backend.stop()).forced == ("a1",)
     await asyncio.gather(call, return_exceptions=True)
     del call
@@ -47,20 +51,24 @@ async def test_a_thread_that_stays_is_named(stage: Any) -> None:
     """The await ends, the thread does not: nothing in Python can end it, so nobody may believe it gone."""
     backend = await stage.start(HOSTILE, ways=["blocks_a_thread"])
     call = asyncio.create_task(stage.send(backend, "a0", Go()))
-    await asyncio.sleep(0.02)
+    await under_way(backend)
     report = await backend.stop()
     await asyncio.gather(call, return_exceptions=True)
     assert len(report.left) == 1
     assert report.left[0].endswith("of agent a0")
-    await asyncio.sleep(THREAD_S)
+    RELEASE.set()
+    await until(lambda: not threads_of(SID))
     assert (await backend.stop()).left == ()
 
 
 async def test_many_sessions_with_every_way_at_once(stage: Any, nothing_left: Any) -> None:
     """Their time-outs run side by side, not one after another."""
-    backends = [await stage.start(HOSTILE, sid=f"s.{n}", ways=[TORN_DOWN[n % len(TORN_DOWN)], "healthy"]) for n in range(40)]
+    backends = []
+    for number in range(40):
+        way = TORN_DOWN[number % len(TORN_DOWN)]
+        backends.append(await stage.start(HOSTILE, sid=f"s.{number}", ways=[way, "healthy"]))
     calls = [asyncio.create_task(stage.send(one, name, Go())) for one in backends for name in ("a0", "a1")]
-    await asyncio.sleep(0.02)
+    await asyncio.gather(*calls[1::2])
     began = time.monotonic()
     reports = await asyncio.gather(*(one.stop() for one in backends))
     assert time.monotonic() - began < 2 * BOUND_S

@@ -161,7 +161,7 @@ class FailingJournal(MemoryJournal):
 def test_the_process_dies_at_every_turn_of_the_loop() -> None:
     """Restarted on what was durable: no session, or one that ends truthfully with everything gone."""
     seen = set()
-    for turn in range(0, 60):
+    for turn in range(60):
         journal = MemoryJournal()
         run_virtual(_die_at(turn, journal))
         seen.add(run_virtual(_come_back(journal)))

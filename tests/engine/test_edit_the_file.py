@@ -21,7 +21,8 @@ def edited(old: str, new: str) -> Rig:
 async def test_another_window() -> None:
     """30 s becomes 5 s, and the session ends after five."""
     async with edited(
-        "      reconnecting:\n        after: {30s: terminating}", "      reconnecting:\n        after: {5s: terminating}"
+        "      reconnecting:\n        after: {30s: terminating}",
+        "      reconnecting:\n        after: {5s: terminating}",
     ) as r:
         session = await r.create(is_connected=False)
         assert session.window_s == 5

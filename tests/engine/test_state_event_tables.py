@@ -1,4 +1,4 @@
-"""State × event: every pair of every machine, declared or not, does what the file says (generated from it)."""
+"""State by event: every pair of every machine, declared or not, does what the file says (generated from it)."""
 
 from __future__ import annotations
 

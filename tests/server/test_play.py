@@ -67,6 +67,8 @@ def test_frames_are_told_in_words(frame: dict[str, Any], text: str | None) -> No
 
 def test_the_report_is_one_line() -> None:
     """The proof that everything is gone."""
+    leaky = {"released": 3, "forced": 0, "leaked": 1, "ok": False, "items": []}
+    assert report(leaky) == "the session has ended; clean-up: 3 released, 1 leaked"
     assert report(None) == "the session has ended; clean-up: nothing was held"
 
 

@@ -1,0 +1,33 @@
+"""Waiting in tests without the clock: others run until something is so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from handlers.autogen import AutoGenBackend
+
+TURNS_MAX: Final = 200_000
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(TURNS_MAX):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to that")
+
+
+async def until_it(holds: Callable[[], Awaitable[bool]]) -> None:
+    for _ in range(TURNS_MAX):
+        if await holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to that")
+
+
+async def under_way(backend: AutoGenBackend, count: int = 1) -> None:
+    """Until so many handlers have begun."""
+    await until(lambda: sum(job.operation.task is not None for job in backend.jobs.values()) >= count)
+    await asyncio.sleep(0)  # and have made their first step

@@ -1,0 +1,114 @@
+"""The shipped server as a process of its own, and plain WebSocket clients."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+ROOT = Path(__file__).parents[2]
+START_S = 30.0
+GAME_S = 90.0
+STOP_S = 20.0
+
+
+@dataclass
+class Shipped:
+    """`steward serve` with the lifecycle file, the handlers and the team that are shipped, on SQLite."""
+
+    url: str
+    key: str
+    process: asyncio.subprocess.Process
+    handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
+
+    async def dial(self) -> ClientConnection:
+        return await connect(self.url.replace("http", "ws") + "/v1/ws", proxy=None, max_queue=None)
+
+    async def create(self, **options: Any) -> Game:
+        # Rule 14: at most 32 connections an address before their welcome.
+        async with self.handshakes:
+            game = Game(await self.dial(), secrets.token_urlsafe(32))
+            await game.hello(create={"team": "chess", "options": options}, auth=self.key)
+        return game
+
+
+@dataclass
+class Game:
+    """One session as a client of forty lines sees it."""
+
+    socket: ClientConnection
+    token: str
+    last: int = 0
+    c: int = 0
+
+    async def hello(self, **fields: Any) -> dict[str, Any]:
+        await self.send(t="hello", token=self.token, cid="plain", n=1, **fields)
+        welcome = await self.next()
+        assert welcome["t"] == "welcome", welcome
+        return welcome
+
+    async def send(self, **frame: Any) -> None:
+        await self.socket.send(json.dumps(frame))
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(GAME_S):
+            frame: dict[str, Any] = json.loads(await self.socket.recv())
+        if frame["t"] == "ev":
+            assert frame["seq"] == self.last + 1, "L1"
+            self.last = frame["seq"]
+        return frame
+
+    async def event(self, kind: str) -> dict[str, Any]:
+        while True:
+            frame = await self.next()
+            if frame["t"] == "ev" and frame["kind"] == kind:
+                return frame
+
+    async def say(self, text: str) -> None:
+        self.c += 1
+        await self.send(t="cmd", c=self.c, name="say", args={"text": text})
+
+    async def moves(self) -> list[dict[str, Any]]:
+        """The data of every message until the one with the result, which is the last."""
+        seen = []
+        while True:
+            data = (await self.event("agent.message"))["data"]
+            seen.append(data)
+            if "result" in data:
+                return seen
+
+    async def end(self) -> dict[str, Any]:
+        """Terminate; the data of session.ended."""
+        self.c += 1
+        await self.send(t="cmd", c=self.c, name="terminate", args={})
+        data: dict[str, Any] = (await self.event("session.ended"))["data"]
+        await self.socket.close()
+        return data
+
+
+@pytest.fixture
+async def shipped(tmp_path: Path) -> AsyncIterator[Shipped]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server.cli", "serve", "--port", "0", "--data", str(tmp_path / "data")),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(START_S):
+        line = (await process.stdout.readline()).decode()
+    url, _, key = line.split()[-1].partition("/#key=")
+    yield Shipped(url, key, process)
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(STOP_S):
+        assert await process.wait() == 0
