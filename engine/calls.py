@@ -11,7 +11,7 @@ from .context import Context
 from .errors import HandlerFailed, LimitExceeded, Refused
 from .plan import Call
 from .scope import handler_failure, run_bounded
-from .tasks import HandlerExit, owned_context
+from .tasks import call_owned
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -34,10 +34,7 @@ async def call_handler(actor: Actor, call: Call, ctx: Context) -> Any:
 async def _once(actor: Actor, call: Call, ctx: Context, timeout_s: float | None) -> Any:
     assert call.bound is not None, "built-in steps are not called through here"
     ctx.lend(call)
-    try:
-        value = owned_context(actor.holdings).run(call.bound, ctx)
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise HandlerExit(f"{type(error).__name__}: {error}") from error
+    value = call_owned(actor.holdings, call.bound, ctx)
     if inspect.iscoroutine(value):
         return await run_bounded(value, actor.holdings, f"{actor.session.sid}{actor.path} {call.name}", timeout_s)
     return value

@@ -15,7 +15,7 @@ from .errors import Refused
 from .records import Event
 from .registry import Bound
 from .scope import handler_failure, run_bounded
-from .tasks import engine_task
+from .tasks import call_owned, engine_task
 
 if TYPE_CHECKING:
     from .sessions import SessionManager
@@ -104,12 +104,11 @@ class SessionHealthMonitor:
 
     async def _ask(self, actor: Actor, check: Bound) -> str | None:
         try:
-            answer: Any = check(GuardContext(actor, Event("health")))
+            answer: Any = call_owned(actor.holdings, check, GuardContext(actor, Event("health")))
             if inspect.iscoroutine(answer):
                 answer = await run_bounded(answer, actor.holdings, f"{actor.path} check {check.name}", CHECK_TIMEOUT_S)
         except Exception as error:
-            failure = handler_failure(check.name, error)
-            return f"the check itself failed ({failure.code}, ref {failure.ref})"
+            return f"the check itself failed: {handler_failure(check.name, error).shown}"
         return None if answer is None else str(answer)
 
     async def check_session_health(self, sid: str) -> HealthStatus:

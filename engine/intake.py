@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 NOT_SERVED: Final = Outcome("refused", "store_unavailable", "the session is being brought back; try again")
+SLOW_STORE: Final = Outcome("refused", "busy", "the store is slow; try again in a moment")
 
 
 class Intake:
@@ -76,6 +77,8 @@ class Intake:
             return Outcome("refused", "ended", "the session has ended; its log can still be read")
         if session.is_failed or session.root is None:
             return NOT_SERVED
+        if session.log.is_backed_up:
+            return SLOW_STORE
         if command is not None:
             self._remember(command.cid)
         return None

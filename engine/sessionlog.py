@@ -7,14 +7,17 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from .errors import JournalError
+from .errors import Busy, JournalError
 from .journal.base import Append, Journal, SessionRow, TokenRow
 from .records import Record, Update
 from .tasks import engine_context
 
 TAIL_UPDATES: Final = 256  # updates kept in memory for readers that are nearly there; the rest is read from the journal
+BACKLOG_MAX: Final = 1024  # commits of one session that wait while the store's queue is full
+BACKLOG_RETRY_S: Final = 0.01
 
 log = logging.getLogger("steward.log")
 
@@ -25,6 +28,15 @@ class Committed:
 
     rev: int
     seq: int
+    durable: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """One append on its way: its updates by number, and the future that says it is durable."""
+
+    append: Append
+    numbered: list[tuple[int, bytes]]
     durable: asyncio.Future[None]
 
 
@@ -45,6 +57,8 @@ class SessionLog:
         self._watchers: dict[int, Callable[[], None]] = {}
         self._note_watchers: dict[int, Callable[[str, Mapping[str, Any]], None]] = {}
         self._number = 0
+        self._backlog: deque[_Commit] = deque()
+        self._retry: asyncio.TimerHandle | None = None
         self._in_flight = 0
         self._drained: asyncio.Event | None = None
         # An append may come from a handler's call; what follows from it later does not work for that handler.
@@ -64,6 +78,8 @@ class SessionLog:
         JournalError if the log failed before or cannot queue."""
         if self.error is not None:
             raise JournalError(f"the log of {self.sid} failed before: {self.error}")
+        if len(self._backlog) >= BACKLOG_MAX:
+            raise JournalError(f"{BACKLOG_MAX} commits of {self.sid} wait for the store already")
         encoded = tuple(update.encode(self.seq + n, record.at) for n, update in enumerate(updates, start=1))
         append = Append(
             sid=self.sid,
@@ -76,47 +92,71 @@ class SessionLog:
             revoked=revoked,
             ended_at=ended_at,
         )
-        try:
-            written = self._journal.append(append)
-        except Exception as error:
-            raise JournalError(f"the store takes nothing now: {error}") from error
         first = self.seq + 1
         self.rev += 1
         self.seq += len(encoded)
         self._in_flight += 1
-        numbered = [(first + n, text) for n, text in enumerate(encoded)]
         # A future of our own: cancelling a wait for it must not pass for a write that was given up.
-        durable = written.get_loop().create_future()
-        written.add_done_callback(lambda done: self._settled(done, durable, numbered), context=self._context)
+        durable = asyncio.get_running_loop().create_future()
+        self._backlog.append(_Commit(append, [(first + n, text) for n, text in enumerate(encoded)], durable))
+        self._push()
         return Committed(self.rev, self.seq, durable)
 
-    def _settled(
-        self, written: asyncio.Future[None], durable: asyncio.Future[None], numbered: list[tuple[int, bytes]]
-    ) -> None:
-        self._in_flight -= 1
-        if self._drained is not None and not self._in_flight:
-            self._drained.set()
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether the store's queue is full and commits wait here: nothing new should be taken from outside."""
+        return self._retry is not None
+
+    def _push(self) -> None:
+        """Hand what waits to the store, in order, until its queue is full."""
+        self._retry = None
+        while self._backlog:
+            commit = self._backlog[0]
+            try:
+                written = self._journal.append(commit.append)
+            except Busy:
+                self._retry = asyncio.get_running_loop().call_later(BACKLOG_RETRY_S, self._push, context=self._context)
+                return
+            except Exception as error:
+                self._fail(JournalError(f"the store takes nothing now: {error}"))
+                return
+            self._backlog.popleft()
+            written.add_done_callback(partial(self._settled, commit), context=self._context)
+
+    def _settled(self, commit: _Commit, written: asyncio.Future[None]) -> None:
         error: BaseException | None = JournalError("the write was given up") if written.cancelled() else None
         error = error or written.exception()
         if error is not None:
             failure = error if isinstance(error, Exception) else JournalError(str(error))
-            if not durable.done():
-                durable.set_exception(failure)
-                durable.exception()  # told to on_failure below; not every step waits for its own
+            self._give_up(commit, failure)
             self._fail(failure)
             return
-        if numbered:
-            self._tail.extend(numbered)
-            self.head = numbered[-1][0]
-        if not durable.done():
-            durable.set_result(None)
-        if numbered:
+        if commit.numbered:
+            self._tail.extend(commit.numbered)
+            self.head = commit.numbered[-1][0]
+        if not commit.durable.done():
+            commit.durable.set_result(None)
+        self._landed()
+        if commit.numbered:
             self._tell(self._watchers)
+
+    def _give_up(self, commit: _Commit, failure: Exception) -> None:
+        if not commit.durable.done():
+            commit.durable.set_exception(failure)
+            commit.durable.exception()  # told to on_failure; not every step waits for its own
+        self._landed()
+
+    def _landed(self) -> None:
+        self._in_flight -= 1
+        if self._drained is not None and not self._in_flight:
+            self._drained.set()
 
     def _fail(self, error: Exception) -> None:
         if self.error is None:
             self.error = error
             log.error("the store refused a commit of %s: %s", self.sid, error, extra={"sid": self.sid})
+            while self._backlog:
+                self._give_up(self._backlog.popleft(), error)
             self._on_failure(error)
 
     async def drain(self) -> None:

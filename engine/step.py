@@ -20,6 +20,7 @@ from .mailbox import Item
 from .plan import Row
 from .records import Event, Outcome, Update
 from .spec import CONDITIONS
+from .tasks import call_owned
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -37,7 +38,8 @@ async def step(actor: Actor, item: Item) -> None:
         item.settle(early)
         return
     try:
-        decision = decide(actor.state_plan, actor.session.targets[actor.kind], event, GuardContext(actor, event))
+        targets, ctx = actor.session.targets[actor.kind], GuardContext(actor, event)
+        decision = call_owned(actor.holdings, decide, actor.state_plan, targets, event, ctx)
     except Exception as error:
         _do_failed(actor, item, as_failure(f"guard of {event.name}", error))
         return

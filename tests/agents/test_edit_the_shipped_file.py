@@ -11,6 +11,9 @@ from examples.chess import TEAM
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "lifecycle.yaml").read_text()
 HANDLERS = ("handlers.session", "handlers.orchestrator", "handlers.agent", "handlers.guards")
+GREETING = (
+    "      greeting: {after: {3s: active}, defer: [say], transitions: {last_connection_lost: [], restored: []}}\n"
+)
 CREATE = {"team": "chess", "options": {"plies": 2, "white": "human"}}
 
 
@@ -42,8 +45,7 @@ async def test_an_extra_state_between_two_others(tmp_path: Path) -> None:
         ("done: active, restored: terminating}", "done: greeting, restored: terminating}"),
         (
             "      active:\n        description: Somebody is connected",
-            "      greeting: {after: {3s: active}, defer: [say], transitions: {last_connection_lost: [], restored: []}}\n"
-            "      active:\n        description: Somebody is connected",
+            GREETING + "      active:\n        description: Somebody is connected",
         ),
     ) as r:
         session = await r.create(data=CREATE)

@@ -15,7 +15,7 @@ from engine.errors import Busy, JournalError
 from engine.journal.base import SessionRow
 from engine.journal.memory import MemoryJournal
 from engine.records import ROOT, Command, Record, Update
-from engine.sessionlog import TAIL_UPDATES, Committed, SessionLog
+from engine.sessionlog import BACKLOG_MAX, TAIL_UPDATES, Committed, SessionLog
 from engine.tasks import current_owner, owned_context
 from engine.testing.virtual import in_virtual_time, run_virtual
 
@@ -188,20 +188,37 @@ async def test_a_failure_nobody_waits_for_leaves_no_noise() -> None:
     assert reported == []
 
 
+def full(append: Any) -> Any:
+    raise Busy("too many")
+
+
 @in_virtual_time
-async def test_a_store_that_takes_nothing_now_is_a_journal_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing was queued, so numbers and revisions stay where they are."""
+async def test_a_full_store_makes_commits_wait_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storm of sessions fills the store's queue; that must delay them, not end and rebuild each of them."""
     life = await Life.begin()
-
-    def full(append: Any) -> Any:
-        raise Busy("too many")
-
     with monkeypatch.context() as patch:
         patch.setattr(life.journal, "append", full)
-        with pytest.raises(JournalError, match="takes nothing now"):
-            life.log.append(record(), updates("a"))
-    await life.log.append(record(), updates("b")).durable
-    assert await life.texts() == ["b"]
+        waiting = [life.log.append(record(), updates(text)).durable for text in "ab"]
+        assert life.log.is_backed_up
+        await asyncio.sleep(1)
+        assert not any(one.done() for one in waiting)
+    await asyncio.gather(*waiting)
+    assert not life.log.is_backed_up
+    assert await life.texts() == ["a", "b"]
+    assert life.failures == []
+
+
+@in_virtual_time
+async def test_what_waits_for_a_full_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L11: beyond the bound the log takes nothing, and says so."""
+    life = await Life.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(life.journal, "append", full)
+        for _ in range(BACKLOG_MAX):
+            life.log.append(record())
+        with pytest.raises(JournalError, match="wait for the store already"):
+            life.log.append(record())
+    await life.log.drain()
 
 
 @pytest.mark.parametrize("bad", [{"x": object()}, {"x": {1, 2}}, {"x": b"bytes"}])

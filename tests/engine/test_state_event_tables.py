@@ -28,7 +28,7 @@ STATES = [
 
 
 @pytest.mark.parametrize("guards", [True, False], ids=["guards-hold", "guards-refuse"])
-@pytest.mark.parametrize(("name", "kind", "state"), STATES)
+@pytest.mark.parametrize("name, kind, state", STATES)
 def test_every_event_does_what_the_file_says(
     name: str, kind: str, state: str, guards: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
