@@ -36,13 +36,16 @@ class Activity:
         self._activation = actor.activation
         self.life = Life(f"the activity of {actor.path} in {actor.state}")
         self.report: dict[str, Any] | None = None
+        self._cleaning: asyncio.Future[None] | None = None
         self.task = engine_task(self._run(), f"{actor.session.sid}{actor.path} run {actor.state}")
 
-    async def close(self) -> None:
-        """Cancel and await it; its ctx is dead from the moment this is called."""
+    async def close(self, *, waits_for_cleanup: bool) -> None:
+        """Cancel and await it; its ctx is dead from the moment this is called. A clean-up under way comes first."""
         self.life.end()
         if self.task.done():
             return
+        if waits_for_cleanup and self._cleaning is not None:
+            await asyncio.wait({self._cleaning}, timeout=self._actor.plan.stop_bound_s)
         self.task.cancel()
         await asyncio.wait({self.task}, timeout=END_S)
         if not self.task.done():
@@ -70,6 +73,8 @@ class Activity:
         start = self._resume_at()
         result = self._ran.get(start - 1)
         for index, call in enumerate(self._plan.run[start:], start=start):
+            if self.life.is_over:
+                raise asyncio.CancelledError  # the state was left while a clean-up was under way
             try:
                 result = await self._step(call)
             except HandlerFailed as failure:
@@ -93,14 +98,20 @@ class Activity:
     async def _clean_up(self, call: Call) -> Any:
         """Fails only if something leaked that nobody above takes over."""
         only: tuple[str, ...] = call.args.get("only", ())
-        report = await full_cleanup(self._actor, only)
-        self.report = report.to_json()
+        self._cleaning = asyncio.get_running_loop().create_future()
+        try:
+            report = await full_cleanup(self._actor, only)
+        finally:
+            self._cleaning.set_result(None)
+            self._cleaning = None
+        if not only:
+            self.report = report.to_json()
         if report.leaked and (only or self._actor.parent is None):
             names = ", ".join(f"{item.kind} {item.name}" for item in report.leaked)
             raise HandlerFailed("cleanup", "leaked", f"still there: {names}", ref="report")
-        return self.report
+        return report.to_json()
 
 
 def show_failure(failure: HandlerFailed) -> dict[str, str]:
     """What the log and clients get: never the handler's own text."""
-    return {"handler": failure.handler, "code": failure.code, "ref": failure.ref}
+    return {"handler": failure.handler, "code": failure.code, "ref": failure.ref, "message": failure.public}

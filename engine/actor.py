@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .activity import Activity
 from .clock import Timer
+from .codec import encode
+from .conditions import Conditions
 from .context import ActorView
-from .errors import ArgumentError, JournalError, Refused
+from .errors import ArgumentError, Busy, JournalError, Refused
 from .mailbox import Item, Mailbox
 from .plan import KindPlan, StatePlan
 from .records import Event, Origin, Outcome
@@ -23,6 +25,7 @@ from .tasks import engine_task, owned_context
 if TYPE_CHECKING:
     from .session import Session
 
+LEAVING: Final = Outcome("refused", "leaving", "the session is not served here any more; dial again")
 HALT_GRACE_S: Final = 4 * GRACE_S  # a cancelled step still ends its handler: grace, force, and room to run
 
 T = TypeVar("T")
@@ -51,6 +54,7 @@ class Actor:
         "ill_checks",
         "inherited",
         "is_halted",
+        "is_run_over",
         "kind",
         "mailbox",
         "parent",
@@ -78,7 +82,8 @@ class Actor:
         self.data = image.data
         self.report = image.report
         self.children: dict[str, Actor] = {}
-        self.conditions: set[str] = set()
+        self.conditions = Conditions(self)
+        self.is_run_over = image.is_run_over
         self.mailbox = Mailbox()
         self.mailbox.deferred = image.deferred
         self.timers: dict[str, Timer] = {}
@@ -115,6 +120,12 @@ class Actor:
             yield child.view()
             yield from child.below()
 
+    def subtree(self) -> Iterator[Actor]:
+        """This actor and all below it, parents first."""
+        yield self
+        for child in self.children.values():
+            yield from child.subtree()
+
     def find_resource(self, kind: str) -> Resource | None:
         actor: Actor | None = self
         while actor is not None:
@@ -123,8 +134,9 @@ class Actor:
             actor = actor.parent
         return None
 
-    def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        self.holdings.ledger.require("tasks")
+    def spawn(self, coro: Coroutine[Any, Any, T], name: str, *, is_limited: bool) -> asyncio.Task[T]:
+        if is_limited:
+            self.holdings.ledger.require("tasks")
         return owned_context(self.holdings).run(self.session.loop.create_task, coro, name=name)
 
     def address(self, to: str, event: str, payload: Mapping[str, Any]) -> tuple[str, Event]:
@@ -132,6 +144,8 @@ class Actor:
         target = self.parent if to == "parent" else self.session.actors.get(to) or self.children.get(to)
         if target is None or (target is not self.parent and target.parent is not self):
             raise Refused("unknown_actor", f"{self.path} has no parent or child {to!r}")
+        if target.mailbox.is_full:
+            raise Busy(f"too many events wait for {target.path} already")
         origin: Origin = "child" if target is self.parent else "parent"
         return target.path, Event(event, target.accept(event, payload, origin), origin, self.path)
 
@@ -139,7 +153,8 @@ class Actor:
         """The payload as declared. Raises Refused: unknown_event, forbidden or bad_payload."""
         declared = self.plan.events.get(event)
         if declared is None:
-            raise Refused("unknown_event", f"a {self.kind} takes no event {event!r}; it takes {_names(self.plan)}")
+            takes = _names(self.plan, origin)
+            raise Refused("unknown_event", f"a {self.kind} takes no event {event!r} from a {origin}; it takes {takes}")
         if origin not in declared.senders:
             raise Refused("forbidden", f"{event!r} of a {self.kind} may not come from a {origin}")
         try:
@@ -151,8 +166,17 @@ class Actor:
 
     def post(self, event: Event, waiter: asyncio.Future[Outcome] | None = None) -> None:
         """Put an event into the mailbox; no task exists while it is empty. Raises Busy if it is full."""
-        self.mailbox.put(Item(event, waiter), urgent=event.name in self.plan.urgent or event.origin == "self")
+        item = Item(event, waiter)
+        if self.is_halted:
+            self._turn_away(item)
+            return
+        self.mailbox.put(item, urgent=event.name in self.plan.urgent or event.origin == "self")
         self._wake()
+
+    def _turn_away(self, item: Item) -> None:
+        """Nothing is taken here any more: the actor has ended, or the session is not served here."""
+        outcome = self.session.after_the_end(item.event) if self.state_plan.is_final else LEAVING
+        self.session.settle(item, outcome)
 
     def _wake(self) -> None:
         if self._pump is None and not self.is_halted:
@@ -187,7 +211,7 @@ class Actor:
             if not pump.done():
                 await end_task(pump, grace_s=HALT_GRACE_S)
         for item in self.mailbox.close():
-            item.settle(Outcome("refused", "leaving", "the session is not served here any more; dial again"))
+            item.settle(LEAVING)
 
     # Scope: what a state owns
 
@@ -212,11 +236,11 @@ class Actor:
             timer.cancel()
         self.timers.clear()
 
-    async def leave(self) -> None:
+    async def leave(self, *, waits_for_cleanup: bool = True) -> None:
         """Close the scope of the old state before anything of the new one begins (M4)."""
         self._disarm()
         if self.activity is not None:
-            await self.activity.close()
+            await self.activity.close(waits_for_cleanup=waits_for_cleanup)
             self.activity = None
 
     def enter(self, target: str, event: Event, now: float, deadlines: Mapping[str, float]) -> None:
@@ -228,15 +252,34 @@ class Actor:
         self.activation += 1
         self.entered_at = now
         self.entered_by = event
-        if not self.first_state_left.done():
-            self.first_state_left.set_result(None)
+        self.is_run_over = False
+        self._note_beginning()
+        if event.name == "unhealthy":
+            # What was done about it is not judged by what was found before.
+            self.ill_checks = 0
+            self.conditions.set(event.name, holds=False)
         if self.state_plan.is_final:
-            self.session.actor_ended(self)
+            self._end()
             return
         self.arm(deadlines)
         self._begin(event, {})
         self.mailbox.offer_deferred()
-        self.raise_conditions()
+        self.conditions.raise_listed()
+
+    def _note_beginning(self) -> None:
+        """Whoever started this child waits until it has left its initial state, which it may enter again."""
+        if self.state != self.plan.initial and not self.first_state_left.done():
+            self.first_state_left.set_result(None)
+        elif self.state == self.plan.initial and self.first_state_left.done():
+            self.first_state_left = self.session.loop.create_future()
+
+    def _end(self) -> None:
+        """A final state is entered: nothing more is taken, and whoever waits here is told."""
+        self.is_halted = True
+        left = self.mailbox.close()
+        self.session.actor_ended(self)
+        for item in left:
+            self._turn_away(item)
 
     def _begin(self, event: Event, ran: Mapping[int, Any]) -> None:
         if self.state_plan.run:
@@ -246,14 +289,16 @@ class Actor:
         """Begin the life: the record of its creation is in the log's order."""
         self.arm({timer.event: self.entered_at + timer.seconds for timer in self.state_plan.timers})
         self._begin(event, {})
-        self.raise_conditions()
+        self.conditions.raise_listed()
 
     # Events of the actor itself
 
     def activity_ended(self, event: Event) -> None:
         """The activity is over; its `done` or `failed` is owed until a step handles it."""
+        body = {"event": event.to_json(), "ends": True, "holds": self.holdings.surviving()}
+        self.is_run_over = True
         try:
-            self.session.commit(self, "owed", {"event": event.to_json()})
+            self.session.commit(self, "owed", body)
         except JournalError as error:
             self.session.fail(error)
             return
@@ -267,26 +312,10 @@ class Actor:
         except JournalError as error:
             self.session.fail(error)
 
-    def set_condition(self, name: str, holds: bool) -> None:
-        """Raise a condition when it becomes true; it is dropped if it is no longer true when it is taken."""
-        if holds == (name in self.conditions):
-            return
-        if not holds:
-            self.conditions.discard(name)
-            return
-        self.conditions.add(name)
-        if not self.is_halted and not self.state_plan.is_final:
-            self.post(Event(name))
-
-    def raise_conditions(self) -> None:
-        for name in sorted(self.conditions):
-            if self.state_plan.rows.get(name):
-                self.post(Event(name))
-
     def _over(self, what: str, is_over: bool) -> None:
         counts, limits = self.holdings.ledger.counts, self.plan.limits
         over = any(counts[name] > most for name in counts if (most := getattr(limits, name)) is not None)
-        self.set_condition("limit_exceeded", over)
+        self.conditions.set("limit_exceeded", over)
 
     # Back from the log
 
@@ -296,25 +325,24 @@ class Actor:
             self.holdings.hold(Resource(kind, name, handle, self.path, self.now(), survives=True), reserve=False)
         if not self.state_plan.is_final:
             self.post(Event("restored", {"ran": {str(index): value for index, value in image.ran.items()}}))
-            if image.owed is not None:
-                self.post(image.owed)
+            for owed in image.owed:
+                self.post(owed)
             self.arm(image.deadlines)
-        if self.state != self.plan.initial:
-            self.first_state_left.set_result(None)
+        self.holdings.account(len(encode(self.data)))
         self.mailbox.offer_deferred()
 
     def resume(self, event: Event) -> None:
-        """After `restored`: the activity goes on if the state was not left and its end is not owed already."""
-        is_owed = self.mailbox.expects(("done", "failed"))
-        if self.activity is None and self.state_plan.run and not is_owed:
+        """After `restored`: the activity goes on if the state was not left and it was not over already."""
+        self._note_beginning()
+        if self.activity is None and self.state_plan.run and not self.is_run_over:
             ran = {int(index): value for index, value in event.payload["ran"].items()}
             self._begin(self.entered_by or event, ran)
-        self.raise_conditions()
+        self.conditions.raise_listed()
 
     async def close(self) -> None:
         """End what the present state owns, without a record."""
-        await self.leave()
+        await self.leave(waits_for_cleanup=False)
 
 
-def _names(plan: KindPlan) -> str:
-    return ", ".join(sorted(plan.events)) or "none"
+def _names(plan: KindPlan, origin: Origin) -> str:
+    return ", ".join(sorted(name for name, event in plan.events.items() if origin in event.senders)) or "none"

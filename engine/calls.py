@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from .context import Context
-from .errors import HandlerFailed, LimitExceeded, Refused
+from .errors import HandlerFailed, Refused
 from .plan import Call
 from .scope import handler_failure, run_bounded
 from .tasks import call_owned
@@ -21,9 +21,13 @@ async def call_handler(actor: Actor, call: Call, ctx: Context) -> Any:
     """What the handler returned. Raises HandlerFailed, with a reference into the log, once its attempts are used up."""
     attempts = call.retry.attempts if call.retry is not None else 1
     for attempt in range(1, attempts + 1):
+        one = ctx.attempt()
         try:
-            return await _once(actor, call, ctx, call.timeout_s)
+            value = await _once(actor, call, one, call.timeout_s)
+            ctx.keep(one)
+            return value
         except Exception as error:
+            one.end()
             failure = as_failure(call.name, error)
             if attempt == attempts:
                 raise failure from error
@@ -46,10 +50,9 @@ async def call_once(actor: Actor, call: Call, ctx: Context, timeout_s: float) ->
 
 
 def as_failure(name: str, error: Exception) -> HandlerFailed:
-    if isinstance(error, LimitExceeded):
-        return HandlerFailed(name, "limit_exceeded", error.message, ref="limit")
+    """A refusal is meant for whoever asked, words included; anything else is for the log."""
     if isinstance(error, Refused):
-        return HandlerFailed(name, error.code, error.message, ref="refused")
+        return HandlerFailed(name, error.code, error.message, ref="refused", public=error.message)
     return handler_failure(name, error)
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, Protocol
 
 from .errors import HandlerFailed
 from .plan import PROBE_TIMEOUT_S, Call, CleanupPlan
-from .resources import BUILT_IN_PROBES, FORCED_KILL_S, Holdings, Resource, close_pipes, signal_group
+from .probes import BUILT_IN_PROBES, FORCED_KILL_S, close_pipes, signal_group
+from .resources import Holdings, Resource
 from .scope import end_task, handler_failure, run_bounded
 from .tasks import call_owned
 
@@ -133,7 +134,7 @@ async def _attempt(kind: str, work: Awaitable[None]) -> str:
 
 async def _release(actor: Cleanable, entry: CleanupPlan, held: tuple[Resource, ...]) -> None:
     if entry.do is not None:
-        await actor.call_cleanup(entry.do, entry.timeout_s)
+        await actor.call_cleanup(entry.do, entry.do.timeout_s or entry.timeout_s)
     elif entry.kind in _BUILT_IN:
         await _BUILT_IN[entry.kind](actor.holdings, held, entry.timeout_s)
 

@@ -14,6 +14,10 @@ TICK_S: Final = 1e-6  # of UTC as a float: its step in this century is a quarter
 HEAP_SLACK: Final = 64  # cancelled entries that may lie in the heap before it is rebuilt without them
 
 
+def _nothing() -> None:
+    """What a cancelled timer would call."""
+
+
 class Timer:
     """One armed deadline. cancel() costs nothing until the heap is next rebuilt."""
 
@@ -31,6 +35,8 @@ class Timer:
     def cancel(self) -> None:
         if self._clock is not None:
             clock, self._clock = self._clock, None
+            # The heap may keep a cancelled timer for hours; it must not keep what its callback holds.
+            self.callback = _nothing
             clock._forget()
 
     def fire(self) -> None:

@@ -33,14 +33,19 @@ class ActorView:
 class Life:
     """Whether the step or activity that a ctx belongs to still goes on (M4)."""
 
-    __slots__ = ("_what", "is_over")
+    __slots__ = ("_is_over", "_parent", "_what")
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, parent: Life | None = None) -> None:
         self._what = what
-        self.is_over = False
+        self._parent = parent
+        self._is_over = False
+
+    @property
+    def is_over(self) -> bool:
+        return self._is_over or (self._parent is not None and self._parent.is_over)
 
     def end(self) -> None:
-        self.is_over = True
+        self._is_over = True
 
     def check(self) -> None:
         if self.is_over:
@@ -53,6 +58,12 @@ class Effects:
 
     updates: list[Update] = field(default_factory=list)
     sends: list[tuple[str, Event]] = field(default_factory=list)
+    written_off: dict[Resource, Callable[[], None]] = field(default_factory=dict)
+
+    def apply(self) -> None:
+        """After the commit: strike what it wrote off."""
+        for strike in self.written_off.values():
+            strike()
 
 
 class GuardContext:
@@ -128,21 +139,50 @@ class GuardContext:
 class Context(GuardContext):
     """What actions see. In a `do`, effects and changes of data happen with the step's commit or not at all."""
 
-    def __init__(self, actor: Actor, event: Event, life: Life, effects: Effects | None) -> None:
+    def __init__(
+        self, actor: Actor, event: Event, life: Life, effects: Effects | None, *, is_limited: bool = True
+    ) -> None:
         super().__init__(actor, event)
         self._life = life
         self._effects = effects
+        self._is_limited = is_limited
         self._draft: dict[str, Any] | None = None
+        self._copy: Mapping[str, Any] | None = None
         self._resources: Resources | None = None
 
     @property
     def data(self) -> Any:
-        """The actor's JSON. In a `do` a draft that the commit writes; elsewhere a read-only view."""
+        """The actor's JSON. In a `do` a draft that the commit writes; elsewhere a read-only copy."""
         if self._effects is None:
-            return MappingProxyType(self._actor.data)
+            if self._copy is None:
+                self._copy = MappingProxyType(decode(encode(self._actor.data)))
+            return self._copy
         if self._draft is None:
             self._draft = decode(encode(self._actor.data))
         return self._draft
+
+    @property
+    def effects(self) -> Effects | None:
+        return self._effects
+
+    def attempt(self) -> Context:
+        """A ctx for one attempt of a handler: what it asks for counts only if keep() takes it over."""
+        life = Life("this attempt", self._life)
+        effects = None if self._effects is None else Effects()
+        one = Context(self._actor, self.event, life, effects, is_limited=self._is_limited)
+        one._draft = None if self._draft is None else decode(encode(self._draft))
+        return one
+
+    def keep(self, attempt: Context) -> None:
+        """Take over what an attempt that ended well asked for. In a `run` its ctx lives on until the state is left."""
+        if self._effects is not None and attempt._effects is not None:
+            attempt.end()
+            self._effects.updates += attempt._effects.updates
+            self._effects.sends += attempt._effects.sends
+            self._draft = attempt._draft
+
+    def end(self) -> None:
+        self._life.end()
 
     @property
     def draft(self) -> dict[str, Any] | None:
@@ -165,6 +205,7 @@ class Context(GuardContext):
             acquires=call.acquires,
             releases=mark.releases if mark else frozenset(),
             survives=call.survives,
+            is_limited=self._is_limited,
         )
 
     def topic(self, name: str) -> str:
@@ -201,7 +242,7 @@ class Context(GuardContext):
         """A task that the actor owns and ends. Raises LimitExceeded above `tasks`; coro is closed then."""
         try:
             self._life.check()
-            return self._actor.spawn(coro, name)
+            return self._actor.spawn(coro, name, is_limited=self._is_limited)
         except BaseException:
             coro.close()
             raise
@@ -217,6 +258,9 @@ class RunContext(Context):
 
     def __init__(self, actor: Actor, event: Event, life: Life) -> None:
         super().__init__(actor, event, life, effects=None)
+
+    def attempt(self) -> RunContext:
+        return RunContext(self._actor, self.event, Life("this attempt", self._life))
 
     async def ask(self, to: str, event: str, payload: Mapping[str, Any] | None = None) -> Outcome:
         """Send an event to the parent or a child and wait for what becomes of it."""

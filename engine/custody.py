@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Container
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .calls import call_once
 from .cleanup import CleanupItem, CleanupReport, clean_up, is_gone
-from .context import Context, Life
+from .context import Context, Effects, Life
+from .ending import refused_at_the_end
 from .errors import HandlerFailed
 from .plan import Call, CleanupPlan
 from .records import Event
+from .resources import Resource
 from .scope import handler_failure, run_bounded
 from .spec import STEP_TIMEOUT_S
 
@@ -20,47 +22,58 @@ if TYPE_CHECKING:
     from .actor import Actor
 
 log = logging.getLogger("steward.custody")
+Mode = Literal["recorded", "struck", "stopped"]
 HALT_S: Final = STEP_TIMEOUT_S  # a step under way ends within its handlers' bound
 
 
 class Custodian:
-    """clean_up()'s view of an actor. is_recorded False: the session stops in this process only, so children are
-    dissolved instead of stopped and nothing is written."""
+    """clean_up()'s view of an actor.
 
-    def __init__(self, actor: Actor, *, is_recorded: bool = True) -> None:
+    mode recorded: its own clean-up; children are stopped, and the log says what became of them. struck: its parent
+    strikes it for good, by force. stopped: the session stops in this process only; nothing is written.
+    """
+
+    def __init__(self, actor: Actor, mode: Mode = "recorded") -> None:
         self.actor = actor
         self.path = actor.path
         self.holdings = actor.holdings
-        self._is_recorded = is_recorded
+        self._mode = mode
 
     def now(self) -> float:
         return self.actor.now()
 
     async def call_cleanup(self, call: Call, timeout_s: float) -> Any:
+        """Outside the limits; without a log to write to, what it emits and sends goes nowhere."""
         event = self.actor.entered_by or Event("cleanup")
         life = Life(f"the clean-up of {self.path}")
+        effects = None if self._mode == "recorded" else Effects()
+        ctx = Context(self.actor, event, life, effects, is_limited=False)
         try:
-            return await call_once(self.actor, call, Context(self.actor, event, life, None), timeout_s)
+            return await call_once(self.actor, call, ctx, timeout_s)
         finally:
             life.end()
 
     async def stop_children(self, timeout_s: float) -> list[CleanupItem]:
-        """All at once; a child that is not at its end within the bound of its kind is dissolved by force."""
+        """All at once; a child that is not at its end within the bound of its kind is struck by force."""
         children = list(self.actor.children.values())
-        if not children:
-            return []
         began = self.now()
-        if self._is_recorded:
+        if self._mode == "recorded" and children:
             for child in children:
                 child.post(Event("stop", sender=self.path))
             await asyncio.wait({child.ended for child in children}, timeout=timeout_s)
         left = [child for child in children if not child.ended.done()]
-        reports = await asyncio.gather(*(dissolve(child) for child in left))
-        for child, report in zip(left, reports, strict=True):
-            child.report = report.to_json()
-            self.actor.session.remove(child, is_recorded=self._is_recorded)
+        await asyncio.gather(*(self._strike(child) for child in left))
         seconds = self.now() - began
         return [_child_item(child, began, seconds, forced=child in left) for child in children]
+
+    async def _strike(self, child: Actor) -> None:
+        refused = [update for one in child.subtree() for update in refused_at_the_end(one)]
+        report = await dissolve(child, is_for_good=self._mode != "stopped")
+        child.report = report.to_json()
+        session = self.actor.session
+        session.remove(child, refused, is_recorded=self._mode == "recorded")
+        if self._mode == "recorded":
+            session.note_survivors(self.actor)
 
 
 def _child_item(child: Actor, began: float, seconds: float, *, forced: bool) -> CleanupItem:
@@ -79,19 +92,20 @@ async def full_cleanup(actor: Actor, only: tuple[str, ...] = ()) -> CleanupRepor
     report.items += await _settle_inherited(custodian)
     if actor.parent is not None:
         pass_up(actor, actor.parent)
+        actor.session.note_survivors(actor.parent)
     return report
 
 
-async def dissolve(actor: Actor) -> CleanupReport:
-    """Stop an actor and all below it in this process, without a record, and let go of what they hold in memory.
+async def dissolve(actor: Actor, *, is_for_good: bool = False) -> CleanupReport:
+    """Stop an actor and all below it in this process, without a record, and let go of what they hold.
 
-    What survives a restart is left where it is. What cannot be let go passes to the parent.
+    What survives a restart is left where it is, unless it is for good. What cannot be let go passes to the parent.
     """
     await actor.halt(HALT_S)
     await actor.close()
-    custodian = Custodian(actor, is_recorded=False)
+    custodian = Custodian(actor, "struck" if is_for_good else "stopped")
     for resource in actor.holdings.all():
-        if resource.survives:
+        if resource.survives and not is_for_good:
             actor.holdings.drop(resource)
     report = CleanupReport(await _shutdown_handlers(actor))
     report.items += (await clean_up(custodian, actor.plan.cleanup)).items
@@ -130,6 +144,9 @@ async def _settle_inherited(custodian: Custodian) -> list[CleanupItem]:
     items = []
     own = {entry.kind for entry in actor.plan.cleanup}
     for resource, entry in list(actor.inherited.items()):
+        if resource not in actor.holdings.held(resource.kind):
+            del actor.inherited[resource]  # an entry of ours has let it go, and reported it
+            continue
         gone = await is_gone(custodian, resource, entry)
         if gone:
             actor.holdings.drop(resource)
@@ -159,12 +176,17 @@ def pass_up(actor: Actor, parent: Actor) -> None:
     actor.inherited.clear()
 
 
-async def prove_clean(actor: Actor) -> HandlerFailed | None:
-    """Look at everything before a final state is committed (C1); None if nothing is held any more."""
+async def prove_clean(actor: Actor, written_off: Container[Resource] = ()) -> HandlerFailed | None:
+    """Look at everything before a final state is committed (C1); None if nothing is held any more.
+
+    written_off: what this very step passes to the node's audited list.
+    """
     custodian = Custodian(actor)
     entries = {entry.kind: entry for entry in actor.plan.cleanup}
     left = [f"child {path}" for path in actor.children]
     for resource in actor.holdings.all():
+        if resource in written_off:
+            continue
         if await is_gone(custodian, resource, actor.inherited.get(resource) or entries.get(resource.kind)):
             actor.holdings.drop(resource)
             actor.inherited.pop(resource, None)

@@ -27,10 +27,12 @@ DEFER: Final = Decision("defer")
 ALREADY: Final = Decision("already")
 
 
-def decide(state: StatePlan, machine_targets: frozenset[str], event: Event, ctx: Any) -> Decision:
+def decide(
+    state: StatePlan, machine_targets: frozenset[str], event: Event, ctx: Any, *, is_lenient: bool = False
+) -> Decision:
     """The decision for one event in one state. machine_targets: events that the machine's own rows take somewhere.
 
-    Raises what a guard raises.
+    Raises what a guard raises; if is_lenient, a guard that raises does not hold.
     """
     rows = state.rows.get(event.name)
     is_own = event.origin in ("engine", "self")
@@ -40,7 +42,7 @@ def decide(state: StatePlan, machine_targets: frozenset[str], event: Event, ctx:
         if state.is_final and event.name in machine_targets:
             return ALREADY
         return IGNORE if is_own else _refusal(state, event)
-    row = next((one for one in rows if one.asks is None or one.asks(ctx)), None)
+    row = next((one for one in rows if _holds(one, ctx, is_lenient=is_lenient)), None)
     if row is None:
         return IGNORE if is_own else _guarded(rows, state, event)
     if row.to is not None and state.is_cleaning and event.name not in LEAVE_A_CLEANUP:
@@ -48,6 +50,15 @@ def decide(state: StatePlan, machine_targets: frozenset[str], event: Event, ctx:
     if row.to == state.name and event.name not in state.own and event.name != "failed":
         return ALREADY
     return Decision("take", row)
+
+
+def _holds(row: Row, ctx: Any, *, is_lenient: bool) -> bool:
+    try:
+        return row.asks is None or row.asks(ctx)
+    except Exception:
+        if not is_lenient:
+            raise
+        return False
 
 
 def _refusal(state: StatePlan, event: Event) -> Decision:

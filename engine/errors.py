@@ -106,8 +106,9 @@ class HandlerFailed(StewardError):
 
     @property
     def shown(self) -> str:
-        """The failure as clients may see it."""
-        return f"{self.code} (ref {self.ref})" + (f": {self.public}" if self.public else "")
+        """The failure as clients may see it. A refusal (ref "refused") has its words and no line in the log."""
+        where = "" if self.ref == "refused" else f" (ref {self.ref})"
+        return f"{self.code}{where}" + (f": {self.public}" if self.public else "")
 
 
 class HandlerBlocked(StewardError):

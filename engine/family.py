@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from .actor import Actor
+from .codec import encode
 from .context import ActorView
 from .errors import ChildFailed, LimitExceeded, Refused, RegistryError
 from .journal.base import SessionRow, TokenRow
@@ -16,7 +17,7 @@ from .state import ActorImage
 if TYPE_CHECKING:
     from .session import Session
 
-CHILD_ID: Final = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
+CHILD_ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
 async def ask(session: Session, path: str, event: Event) -> Outcome:
@@ -43,7 +44,7 @@ async def start_child(session: Session, parent: Actor, kind: str, name: str, dat
 
 
 def _make_child(session: Session, parent: Actor, kind: str, name: str, data: dict[str, Any]) -> Actor:
-    if not CHILD_ID.match(name):
+    if not CHILD_ID.fullmatch(name):
         raise RegistryError(f"{name!r} is no id of a child; it must match {CHILD_ID.pattern}")
     most = parent.plan.owns.get(kind)
     if most is None:
@@ -68,6 +69,7 @@ def add_actor(
     deadlines = {timer.event: now + timer.seconds for timer in plan.states[plan.initial].timers}
     image = ActorImage(path, kind, plan.initial, parent.path if parent else None, entered_at=now, data=data)
     actor = Actor(session, plan, parent, image)
+    actor.holdings.account(len(encode(data)))
     body = {"state": plan.initial, "parent": image.parent, "data": data, "deadlines": deadlines}
     session.commit(actor, "created", body, row=row, tokens=tokens)
     session.actors[path] = actor

@@ -96,7 +96,7 @@ class SessionHealthMonitor:
         actor.ill_checks = actor.ill_checks + 1 if findings else 0
         for finding in findings:
             log.warning("%s%s is ill: %s: %s", actor.session.sid, actor.path, finding.check, finding.text)
-        actor.set_condition("unhealthy", actor.ill_checks >= actor.plan.unhealthy_after)
+        actor.conditions.set("unhealthy", actor.ill_checks >= actor.plan.unhealthy_after)
 
     async def _findings(self, actor: Actor) -> list[Finding]:
         found = [(check, await self._ask(actor, check)) for check in actor.plan.checks]

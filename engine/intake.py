@@ -42,7 +42,7 @@ class Intake:
         waiter: asyncio.Future[Outcome] = session.loop.create_future()
         early = self._early(to, name, command)
         if early is not None:
-            waiter.set_result(early)
+            session.settle(Item(Event(name), waiter), early)
             return waiter
         event = Event(name, {}, origin, "", command=command, caller=caller)
         try:
@@ -60,7 +60,7 @@ class Intake:
         waiter: asyncio.Future[Outcome] = self._session.loop.create_future()
         early = self._early(ROOT, name, command)
         if early is not None:
-            waiter.set_result(early)
+            self._session.settle(Item(Event(name), waiter), early)
         else:
             event = Event(name, {}, "client", command=command)
             self._refuse(Item(event, waiter), Refused("expired", "its time to live was over; it was not applied"))
@@ -72,9 +72,7 @@ class Intake:
         if command is not None and (known := self.known(command)) is not None:
             return known
         if session.is_ended:
-            if to == ROOT and session.ends_by(name):
-                return Outcome("done", value=session.report, already=True)
-            return Outcome("refused", "ended", "the session has ended; its log can still be read")
+            return session.after_the_end(Event(name if to == ROOT else "", origin="client"))
         if session.is_failed or session.root is None:
             return NOT_SERVED
         if session.log.is_backed_up:

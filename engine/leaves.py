@@ -12,7 +12,7 @@ from .document import ListNode, MapNode, Node, Path, Place, ScalarNode, describe
 from .forms import FIELD_PATTERN, NAME_PATTERN, Key
 from .payload import TYPE_NAMES, compile_type
 from .spec import LANGUAGE_VERSION, SENDERS
-from .units import parse_duration, parse_size
+from .units import DURATION_S_MAX, TooLong, parse_duration, parse_size, show_duration
 
 _NAME: Final = re.compile(NAME_PATTERN)
 _FIELD: Final = re.compile(FIELD_PATTERN)
@@ -79,6 +79,10 @@ def seconds(reading: Reading, node: Node, path: Path) -> float | None:
         return None
     try:
         found = parse_duration(node.text)
+    except TooLong:
+        longest = show_duration(DURATION_S_MAX)
+        reading.note(node, path, f"{show(node.text)} is too long", "bad-duration", f"the longest is {longest}")
+        return None
     except ValueError:
         hint = "write a number with its unit: 250ms, 30s, 5m, 8h or 1d"
         reading.note(node, path, f"{show(node.text)} is not a duration", "bad-duration", hint)

@@ -19,6 +19,7 @@ from .expand import expand
 from .registry import Registry
 from .rules import broken_rules
 from .scalars import REWORD, Ambiguous, read_plain
+from .source import read_source
 from .spec import Spec
 from .validate import unresolved_names
 
@@ -31,8 +32,7 @@ ALIASES_MAX: Final = 1_000
 def load_spec(path: FilePath, registry: Registry) -> Spec:
     """The checked spec of a file. Raises SpecError with every mistake, sorted by place."""
     try:
-        with path.open("rb") as file:
-            text = file.read(FILE_BYTES_MAX + 1)
+        text = read_source(path, FILE_BYTES_MAX + 1)
     except OSError as error:
         findings = Findings(str(path))
         findings.add(Spot(), (), f"cannot be read: {error.strerror or error}", "missing-file")

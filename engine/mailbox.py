@@ -32,6 +32,17 @@ class Item:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(outcome)
 
+    def settle_when(self, durable: asyncio.Future[None], outcome: Outcome, otherwise: Outcome) -> None:
+        """Tell outcome once a commit is durable, otherwise if the store refuses it."""
+        if self.waiter is None:
+            return
+
+        def settle(future: asyncio.Future[None]) -> None:
+            failed = future.cancelled() or future.exception() is not None
+            self.settle(otherwise if failed else outcome)
+
+        durable.add_done_callback(settle)
+
 
 class Mailbox:
     """Order of taking: urgent, offered again, the rest; first in, first out within each."""
@@ -67,11 +78,6 @@ class Mailbox:
                 return lane.popleft()
         return None
 
-    def expects(self, names: Iterable[str]) -> bool:
-        """Whether an event of one of these names waits in the urgent lane."""
-        wanted = set(names)
-        return any(item.event.name in wanted for item in self._urgent)
-
     def offer_deferred(self) -> None:
         """After a change of state: everything deferred is offered again, in order."""
         self._offered = deque(Item(event, is_offer=True) for event in self.deferred)
@@ -82,8 +88,8 @@ class Mailbox:
         self._offered = deque(item for item in self._offered if item.event.id not in gone)
 
     def close(self) -> list[Item]:
-        """Everything that was not taken."""
-        left = [*self._urgent, *self._offered, *self._rest]
+        """Everything that was not taken, but what is deferred, which the record of the end has answered."""
+        left = [*self._urgent, *(item for item in self._offered if not item.is_offer), *self._rest]
         self._urgent.clear()
         self._offered.clear()
         self._rest.clear()

@@ -116,13 +116,18 @@ class EventPlan:
 
 @dataclass(frozen=True, slots=True)
 class KindPlan:
-    """Everything about one kind. stop_bound_s: the longest its way from any state to its final one may take."""
+    """Everything about one kind.
+
+    targets: events that the machine's own rows take somewhere. urgent: those, and the engine's. stop_bound_s: the
+    longest its way from any state to its final one may take. entries_kept: how many entries of a state are remembered.
+    """
 
     kind: str
     initial: str
     states: Mapping[str, StatePlan]
     machine_rows: Mapping[str, tuple[Row, ...]]
     events: Mapping[str, EventPlan]
+    targets: frozenset[str]
     urgent: frozenset[str]
     owns: Mapping[str, int]
     limits: Limits
@@ -162,21 +167,24 @@ class _Compiler:
         machine = self.machine
         machine_rows = {name: self.rows(given) for name, given in machine.transitions.items()}
         cleanup = self.cleanup(children_s)
+        states = {name: self.state(name, state, machine_rows) for name, state in machine.states.items()}
         health = machine.health
+        targets = frozenset(name for name, rows in machine_rows.items() if any(row.to for row in rows))
         return KindPlan(
             kind=machine.kind,
             initial=machine.initial,
-            states={name: self.state(name, state, machine_rows) for name, state in machine.states.items()},
+            states=states,
             machine_rows=machine_rows,
             events={name: _event(declared) for name, declared in machine.events.items()},
-            urgent=frozenset(ENGINE_EVENTS) | {n for n, rows in machine_rows.items() if any(r.to for r in rows)},
+            targets=targets,
+            urgent=frozenset(ENGINE_EVENTS) | targets,
             owns=dict(machine.owns),
             limits=machine.limits,
             cleanup=cleanup,
             checks=tuple(self.registry.bind("check", ref) for ref in health.checks) if health else (),
             check_every_s=health.every_s if health else 0.0,
             unhealthy_after=health.unhealthy_after if health else 1,
-            stop_bound_s=_stop_bound(cleanup),
+            stop_bound_s=_stop_bound(cleanup, states, machine_rows),
             is_root=self.is_root,
             entries_kept=self.entries_kept,
         )
@@ -286,10 +294,29 @@ def _timers(word: str, timers: tuple[Timer, ...]) -> list[TimerPlan]:
     return [TimerPlan(f"{word} {timer.text}", timer.seconds, word == "idle") for timer in timers]
 
 
-def _stop_bound(cleanup: tuple[CleanupPlan, ...]) -> float:
-    """A step under way, the end of its activity, then every entry at its worst."""
-    before = STEP_TIMEOUT_S + 3 * GRACE_S
-    return before + sum(_entry_bound(entry) for entry in cleanup)
+def _stop_bound(
+    cleanup: tuple[CleanupPlan, ...], states: Mapping[str, StatePlan], machine_rows: Mapping[str, tuple[Row, ...]]
+) -> float:
+    """A step under way, a partial clean-up that leaving waits for, the end of the activity, then every entry at its
+    worst."""
+    rows = [row for plan in states.values() for choices in plan.rows.values() for row in choices]
+    rows += [row for choices in machine_rows.values() for row in choices]
+    step_s = max((sum(_call_bound(call) for call in row.do) for row in rows), default=0.0)
+    partial_s = max((_partial_bound(plan, cleanup) for plan in states.values()), default=0.0)
+    return step_s + partial_s + 3 * GRACE_S + sum(_entry_bound(entry) for entry in cleanup)
+
+
+def _call_bound(call: Call) -> float:
+    """Every attempt at its time-out, and the longest pauses between them."""
+    timeout_s = call.timeout_s or STEP_TIMEOUT_S
+    if call.retry is None:
+        return timeout_s + GRACE_S
+    return call.retry.attempts * (timeout_s + GRACE_S) + (call.retry.attempts - 1) * call.retry.most_s
+
+
+def _partial_bound(plan: StatePlan, cleanup: tuple[CleanupPlan, ...]) -> float:
+    kinds = {kind for call in plan.run if call.bound is None for kind in call.args.get("only", ())}
+    return sum(_entry_bound(entry) for entry in cleanup if entry.kind in kinds)
 
 
 def _entry_bound(entry: CleanupPlan) -> float:

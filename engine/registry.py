@@ -73,6 +73,9 @@ def _marker(
     releases: str | Iterable[str] = (),
     survives: bool = False,
 ) -> Callable[[Function], Function]:
+    if callable(name):
+        raise RegistryError(f"@{role} on {name.__name__} needs brackets: @{role}({'...' if role == 'probe' else ''})")
+
     def mark(function: Function) -> Function:
         if role == "guard" and inspect.iscoroutinefunction(function):
             raise RegistryError(f"guard {function.__name__} is async; guards are synchronous and pure")
@@ -142,7 +145,7 @@ class Registry:
         if known is not None and known.function is not handler.function:
             raise RegistryError(
                 f"two handlers are registered as {handler.mark.role} {handler.name!r}: "
-                f"{_place(known.function)} and {_place(handler.function)}"
+                f"{_place(known.function)} and {_place(handler.function)}; give one of them another name"
             )
         self._handlers[key] = handler
 

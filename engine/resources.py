@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from .codec import encode
 from .errors import LimitExceeded, RegistryError
+from .probes import BUILT_IN_PROBES
 from .spec import Limits
 
 LIMITED: Final = ("tasks", "files", "processes", "memory")
-FORCED_KILL_S: Final = 1.0
+
+log = logging.getLogger("steward.resources")
 
 
 @dataclass(eq=False, slots=True)
@@ -91,7 +92,7 @@ def _nobody(what: str, is_over: bool) -> None:
 class Holdings:
     """Everything one actor holds. It is the owner (tasks.Owner) of the tasks its handlers start."""
 
-    __slots__ = ("_accounted", "_kinds", "_now", "_path", "_tasks", "ledger")
+    __slots__ = ("_accounted", "_heir", "_is_retired", "_kinds", "_now", "_path", "_tasks", "ledger")
 
     def __init__(self, path: str, ledger: Ledger, now: Callable[[], float]) -> None:
         self.ledger = ledger
@@ -100,6 +101,8 @@ class Holdings:
         self._kinds: dict[str, list[Resource]] = {}
         self._tasks: dict[asyncio.Task[Any], Resource] = {}
         self._accounted = 0
+        self._is_retired = False
+        self._heir: Holdings | None = None
 
     def account(self, size: int) -> None:
         """How many bytes the actor's own data takes now; counted as memory, whether there is room or not."""
@@ -109,14 +112,27 @@ class Holdings:
     def adopt(self, task: asyncio.Task[Any]) -> None:
         if task in self._tasks or task.done():
             return
+        if self._is_retired:
+            self._bequeath(task)
+            return
         self._tasks[task] = Resource("tasks", task.get_name(), task, self._path, self._now())
         self.ledger.add("tasks")
         task.add_done_callback(self._task_done)
 
-    def retire(self) -> None:
-        """The actor has ended: nothing of its own is counted any more."""
+    def retire(self, heir: Holdings | None) -> None:
+        """The actor has ended: nothing of its own is counted any more, and what its code still starts is heir's."""
         self.account(0)
         self.ledger.retire()
+        self._is_retired = True
+        self._heir = heir
+
+    def _bequeath(self, task: asyncio.Task[Any]) -> None:
+        """Something the ended actor's code left behind starts a task: its parent's to end, or nobody's to keep."""
+        if self._heir is not None:
+            self._heir.adopt(task)
+            return
+        log.warning("%s started after %s had ended; it is cancelled", task.get_name(), self._path)
+        task.cancel()
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         # Its error, if it has one, is left to whoever awaits it; asyncio logs one that nobody asked for.
@@ -186,7 +202,7 @@ class Holdings:
 class Resources:
     """A handler's `ctx.resources`: what it may open is what its decorator says it acquires."""
 
-    __slots__ = ("_check", "_find", "_holdings", "_kinds", "_may_release", "_name", "_survives")
+    __slots__ = ("_check", "_find", "_holdings", "_is_limited", "_kinds", "_may_release", "_name", "_survives")
 
     def __init__(
         self,
@@ -198,7 +214,9 @@ class Resources:
         acquires: frozenset[str],
         releases: frozenset[str],
         survives: bool,
+        is_limited: bool = True,
     ) -> None:
+        self._is_limited = is_limited
         self._holdings = holdings
         self._find = find
         self._check = check
@@ -210,13 +228,20 @@ class Resources:
     def hold(self, kind: str, name: str, handle: Any, *, size: int = 0) -> Resource:
         """Take a resource into the books; the clean-up entry of its kind lets it go.
 
-        Raises RegistryError if the action is not declared to acquire kind, LimitExceeded if there is no room.
+        Raises RegistryError if the action is not declared to acquire kind, LimitExceeded if there is no room, TypeError
+        if it survives a restart and its handle is no JSON.
         """
         self._check()
         if kind not in self._kinds:
             raise RegistryError(f"{self._name} holds a {kind!r} but is not declared @action(acquires={kind!r})")
+        if self._survives:
+            encode(handle)
+        return self._take(Resource(kind, name, handle, "", 0.0, size, self._survives))
+
+    def _take(self, resource: Resource) -> Resource:
         holdings = self._holdings
-        return holdings.hold(Resource(kind, name, handle, holdings._path, holdings._now(), size, self._survives))
+        resource.owner, resource.since = holdings._path, holdings._now()
+        return holdings.hold(resource, reserve=self._is_limited)
 
     def held(self, kind: str) -> tuple[Resource, ...]:
         return self._holdings.held(kind)
@@ -236,8 +261,7 @@ class Resources:
         """A file that is closed with the actor. Raises LimitExceeded above `files`."""
         self._check()
         self._holdings.sweep()
-        resource = Resource("files", str(path), None, self._holdings._path, self._holdings._now())
-        self._holdings.hold(resource)
+        resource = self._take(Resource("files", str(path), None, "", 0.0))
         try:
             resource.handle = Path(path).open(mode)  # noqa: SIM115 - the actor owns it
         except BaseException:
@@ -251,8 +275,7 @@ class Resources:
         included. Raises LimitExceeded above `processes`."""
         self._check()
         self._holdings.sweep()
-        resource = Resource("processes", argv[0], None, self._holdings._path, self._holdings._now())
-        self._holdings.hold(resource)
+        resource = self._take(Resource("processes", argv[0], None, "", 0.0))
         try:
             resource.handle = await asyncio.create_subprocess_exec(*argv, start_new_session=True, **kwargs)
         except BaseException:
@@ -261,63 +284,3 @@ class Resources:
         process: asyncio.subprocess.Process = resource.handle
         resource.name = f"{argv[0]} (pid {process.pid})"
         return process
-
-
-def _file_is_gone(resource: Resource) -> bool:
-    return resource.handle is None or bool(resource.handle.closed)
-
-
-def _process_is_gone(resource: Resource) -> bool:
-    if resource.handle is None:
-        return True
-    if resource.handle.returncode is None:
-        return False
-    try:
-        os.killpg(resource.handle.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return not _has_living_member(resource.handle.pid)
-
-
-def _has_living_member(group: int) -> bool:
-    """Whether a process group has more than zombies, which whoever adopted them has not reaped yet (Linux)."""
-    try:
-        stats = [_stat(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    except OSError:
-        return True
-    return not stats or any(int(fields[2]) == group and fields[0] not in "ZX" for fields in stats if fields)
-
-
-def _stat(entry: Path) -> list[str]:
-    """State, parent and process group of a process; [] if it is gone."""
-    try:
-        return (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
-    except OSError:
-        return []
-
-
-def _task_is_gone(resource: Resource) -> bool:
-    return bool(resource.handle.done())
-
-
-BUILT_IN_PROBES: Final[Mapping[str, Callable[[Resource], bool]]] = {
-    "files": _file_is_gone,
-    "processes": _process_is_gone,
-    "tasks": _task_is_gone,
-}
-
-
-def close_pipes(resource: Resource) -> None:
-    """Close our ends of a dead child's pipes: what it left running elsewhere may hold the others for ever."""
-    transport = getattr(resource.handle, "_transport", None)
-    if transport is not None:
-        transport.close()
-
-
-def signal_group(resource: Resource, number: signal.Signals) -> None:
-    """Send a signal to a child's whole process group; none left is no error."""
-    if resource.handle is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(resource.handle.pid, number)

@@ -4,60 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from . import family
 from .actor import Actor
-from .clock import Clock
+from .attachments import Attachment, Attachments
 from .context import ActorView, Context
 from .custody import dissolve
-from .ending import Cause, cause_of
-from .errors import HandlerFailed, LimitExceeded
+from .directory import Directory
+from .ending import Cause, first_cause
+from .errors import HandlerFailed
 from .intake import NOT_SERVED, Intake
 from .journal.base import SessionRow, TokenRow
 from .mailbox import Item
-from .plan import Call, KindPlan
+from .plan import Call, CleanupPlan
 from .records import ROOT, Caller, Event, Message, Outcome, Record, Update
 from .resources import Resource
-from .sessionlog import Committed, SessionLog
+from .sessionlog import SessionLog
 from .state import SessionImage
 
+Leak = tuple[Resource, CleanupPlan | None]  # and the entry that knows its probe
+
 log = logging.getLogger("steward.session")
-
-
-class Directory(Protocol):
-    """What a session tells the one directory of sessions."""
-
-    @property
-    def plans(self) -> Mapping[str, KindPlan]: ...
-    @property
-    def targets(self) -> Mapping[str, frozenset[str]]: ...
-    @property
-    def services(self) -> Mapping[str, Any]: ...
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def random(self) -> random.Random: ...
-    def session_ended(self, session: Session) -> None: ...
-    def session_failed(self, session: Session, error: Exception) -> None: ...
-    def written_off(self, session: Session, resource: Resource, reason: str, caller: Caller) -> None: ...
-
-
-@dataclass(eq=False, slots=True)
-class Attachment:
-    """One connection's place in a session; detach() gives it back and may be called twice."""
-
-    _session: Session
-    role: str
-    is_attached: bool = True
-
-    def detach(self) -> None:
-        if self.is_attached:
-            self.is_attached = False
-            self._session.detached(self.role)
 
 
 class Session:
@@ -73,7 +44,6 @@ class Session:
         self.clock = directory.clock
         self.random = directory.random
         self.services = directory.services
-        self.targets = directory.targets
         self.actors: dict[str, Actor] = {}
         self.intake = Intake(self, image.outcomes)
         self.cause: dict[str, Any] | None = image.cause
@@ -84,7 +54,7 @@ class Session:
         self._directory = directory
         self.images = image.actors
         self._pending = image.pending
-        self._attached = {"control": 0, "observe": 0}
+        self.attachments = Attachments(self._connected)
         if row.ended_at is not None:
             self.ended.set_result(None)
 
@@ -113,7 +83,7 @@ class Session:
 
     def ends_by(self, name: str) -> bool:
         """Whether the root's machine takes this event somewhere from everywhere; after the end it is `already` so."""
-        return name in self.targets[self.images[ROOT].kind]
+        return name in self.plans[self.images[ROOT].kind].targets
 
     def tree(self) -> list[ActorView]:
         """Live actors, parents first; the root alone once it has ended."""
@@ -131,7 +101,7 @@ class Session:
 
     @property
     def connections(self) -> int:
-        return sum(self._attached.values())
+        return len(self.attachments)
 
     def outcome_of(self, cid: str, c: int) -> Outcome | None:
         found = self.intake.outcomes.find(cid, c)
@@ -141,22 +111,13 @@ class Session:
 
     def attach(self, role: str) -> Attachment:
         """Take a place. Raises LimitExceeded if the file's `connections` are all taken (C6)."""
-        most = self.root.plan.limits.connections if self.root is not None else None
-        if most is not None and sum(self._attached.values()) >= most:
-            raise LimitExceeded("connections", most, retry_ms=1000)
-        self._attached[role] += 1
-        self._connected()
-        return Attachment(self, role)
-
-    def detached(self, role: str) -> None:
-        self._attached[role] -= 1
-        self._connected()
+        return self.attachments.attach(role, self.root.plan.limits.connections if self.root is not None else None)
 
     def _connected(self) -> None:
         if self.root is not None and not self.is_ended:
-            holds = self._attached["control"] > 0
-            self.root.set_condition("connected", holds)
-            self.root.set_condition("last_connection_lost", not holds)
+            holds = self.attachments.is_connected
+            self.root.conditions.set("connected", holds)
+            self.root.conditions.set("last_connection_lost", not holds)
 
     async def add_token(self, row: TokenRow) -> None:
         """Durable on return. Raises JournalError."""
@@ -194,13 +155,17 @@ class Session:
         messages = [Message(to, replace(event, id=f"m{rev}.{n}")) for n, (to, event) in enumerate(sends)]
         all_updates = list(updates)
         ended_at = None
-        if actor.parent is None and "to" in body:
-            self._note_cause(actor, body)
+        cause = first_cause(actor, body) if self.cause is None else None
+        if cause is not None:
+            body["cause"] = cause
         if body.get("ended") and actor.parent is not None:
             messages.append(self._child_ended(actor, body, rev))
         elif body.get("ended"):
             ended_at = self.clock.now()
-            data = {**(self.cause or Cause("closed", "").to_json()), "report": body.get("report", actor.report)}
+            data = {
+                **(cause or self.cause or Cause("closed", "").to_json()),
+                "report": body.get("report", actor.report),
+            }
             all_updates.append(Update("session.ended", data, None))
         if messages:
             body["sends"] = [message.to_json() for message in messages]
@@ -210,16 +175,12 @@ class Session:
             body["outcome"] = [command.cid, command.c, command.digest, outcome.to_json()]
         record = Record(op, actor.path, actor.kind, self.clock.now(), body)
         committed = self.log.append(record, all_updates, session=row, tokens=tokens, ended_at=ended_at)
+        self.cause = cause or self.cause
         if command is not None and outcome is not None:
             self.intake.outcomes.store(command, outcome)
         if item is not None and outcome is not None:
-            _settle_when_durable(item, outcome, committed)
+            item.settle_when(committed.durable, outcome, NOT_SERVED)
         return messages
-
-    def _note_cause(self, root: Actor, body: dict[str, Any]) -> None:
-        """Why the session ends, from the event that first took it on its way out."""
-        if self.cause is None and root.plan.states[body["to"]].is_ending:
-            self.cause = body["cause"] = cause_of(root.state_plan, Event.from_json(body["by"])).to_json()
 
     def _child_ended(self, actor: Actor, body: Mapping[str, Any], rev: int) -> Message:
         assert actor.parent is not None
@@ -228,7 +189,7 @@ class Session:
             "kind": actor.kind,
             "path": actor.path,
             "state": body.get("to", actor.state),
-            "report": actor.report,
+            "report": body.get("report", actor.report),
         }
         return Message(actor.parent.path, Event("child_ended", payload, "engine", actor.path, id=f"m{rev}.end"))
 
@@ -261,18 +222,38 @@ class Session:
                 self.ended.set_result(None)
             self._directory.session_ended(self)
 
-    def remove(self, actor: Actor, *, is_recorded: bool) -> None:
-        """Strike an actor that was dissolved; is_recorded: by its parent's clean-up, not because the session stops."""
+    def remove(self, actor: Actor, updates: Sequence[Update], *, is_recorded: bool) -> None:
+        """Strike an actor that was dissolved; is_recorded: by its parent's clean-up. updates: what is told of it."""
         if is_recorded and not self.is_failed:
             body = {"event": "abandoned", "from": actor.state, "ended": True, "report": actor.report}
-            self.deliver(self.commit(actor, "step", body))
+            self.deliver(self.commit(actor, "step", body, updates=updates))
         self._forget(actor)
+
+    def note_survivors(self, actor: Actor) -> None:
+        """Write down what an actor holds beyond a restart, after something of its children passed to it."""
+        surviving = actor.holdings.surviving()
+        if surviving and not self.is_failed:
+            self.commit(actor, "sent", {"holds": surviving})
+
+    def after_the_end(self, event: Event) -> Outcome:
+        """The answer to an event for an actor that has ended."""
+        if self.is_ended and event.origin in ("client", "admin") and self.ends_by(event.name):
+            return Outcome("done", value=self.report, already=True)
+        return Outcome("refused", "ended", "it has ended; its log can still be read")
+
+    def settle(self, item: Item, outcome: Outcome) -> None:
+        """Tell an outcome that needs no record, once what it speaks of is durable (M2)."""
+        last = self.log.last
+        if last is None or last.done():
+            item.settle(outcome)
+        else:
+            item.settle_when(last, outcome, NOT_SERVED)
 
     def _forget(self, actor: Actor) -> None:
         for future in (actor.ended, actor.first_state_left):
             if not future.done():
                 future.set_result(None)
-        actor.holdings.retire()
+        actor.holdings.retire(actor.parent.holdings if actor.parent is not None else None)
         if actor.parent is not None:
             actor.parent.children.pop(actor.id, None)
             self.actors.pop(actor.path, None)
@@ -283,11 +264,15 @@ class Session:
         """`write_off`: what leaked becomes the node's, on its audited list, so that the session may end."""
         if call.name != "write_off":
             raise HandlerFailed(call.name, "nonsense", f"{call.name} belongs into a run, not into a do", ref="spec")
+        assert ctx.effects is not None, "the loader lets write_off stand in a do only"
+        reason = str(ctx.event.payload.get("reason", ""))
         for resource in actor.holdings.all():
-            reason = str(ctx.event.payload.get("reason", ""))
-            self._directory.written_off(self, resource, reason, ctx.event.caller)
-            actor.holdings.drop(resource)
-            actor.inherited.pop(resource, None)
+            ctx.effects.written_off[resource] = partial(self._write_off, actor, resource, reason, ctx.event.caller)
+
+    def _write_off(self, actor: Actor, resource: Resource, reason: str, caller: Caller) -> None:
+        self._directory.written_off(self, resource, reason, caller)
+        actor.holdings.drop(resource)
+        actor.inherited.pop(resource, None)
 
     def fail(self, error: Exception) -> None:
         """The log takes nothing, or a step failed in the engine: stop, and be rebuilt from the log."""
@@ -301,20 +286,27 @@ class Session:
         if not self.gone.done():
             self.gone.set_result(None)
 
-    async def dissolve(self) -> None:
-        """Stop in this process without a record; the log keeps everything for the next."""
+    async def dissolve(self) -> list[Leak]:
+        """Stop in this process without a record; the log keeps everything for the next.
+
+        Gives what could not be let go, which is the next root's."""
         self._go()
+        leaks: list[Leak] = []
         if self.root is not None:
             root = self.root
             report = await dissolve(root)
-            for resource in root.holdings.all():
+            entries = {entry.kind: entry for entry in root.plan.cleanup}
+            leaks = [(one, root.inherited.get(one) or entries.get(one.kind)) for one in root.holdings.all()]
+            for resource, _ in leaks:
                 log.error("%s %s of %s was not let go", resource.kind, resource.name, self.sid)
             log.info("session %s stopped here: %d let go", self.sid, len(report.items), extra={"sid": self.sid})
         self.actors.clear()
         await self.log.drain()
+        return leaks
 
-    def restore(self) -> None:
-        """Build the actors from the image, parents first, then let them go on."""
+    def restore(self, leaks: Iterable[Leak] = ()) -> None:
+        """Build the actors from the image, parents first, then let them go on. leaks: what the session could not let
+        go of when it stopped in this process before."""
         images = list(self.images.values())
         for image in images:
             parent = self.actors[image.parent] if image.parent is not None else None
@@ -324,19 +316,19 @@ class Session:
                 parent.children[actor.id] = actor
         for image in images:
             self.actors[image.path].restore(image)
+        self.images = {ROOT: self.images[ROOT]}
+        for resource, entry in leaks:
+            self._inherit(resource, entry)
         self._connected()
         self.deliver(self._pending.values())
 
+    def _inherit(self, resource: Resource, entry: CleanupPlan | None) -> None:
+        assert self.root is not None
+        if resource.kind == "tasks":
+            self.root.holdings.adopt(resource.handle)
+        else:
+            self.root.holdings.hold(resource, reserve=False)
+            self.root.inherited[resource] = entry
+
     def find_actors(self) -> Iterator[Actor]:
         return iter(list(self.actors.values()))
-
-
-def _settle_when_durable(item: Item, outcome: Outcome, committed: Committed) -> None:
-    if item.waiter is None:
-        return
-
-    def settle(future: asyncio.Future[None]) -> None:
-        failed = future.cancelled() or future.exception() is not None
-        item.settle(NOT_SERVED if failed else outcome)
-
-    committed.durable.add_done_callback(settle)

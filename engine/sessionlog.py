@@ -13,6 +13,7 @@ from typing import Any, Final
 from .errors import Busy, JournalError
 from .journal.base import Append, Journal, SessionRow, TokenRow
 from .records import Record, Update
+from .streams import CHUNK, Streams
 from .tasks import engine_context
 
 TAIL_UPDATES: Final = 256  # updates kept in memory for readers that are nearly there; the rest is read from the journal
@@ -51,6 +52,7 @@ class SessionLog:
         self.seq = row.seq
         self.head = row.seq
         self.error: Exception | None = None
+        self.streams = Streams()
         self._journal = journal
         self._on_failure = on_failure
         self._tail: deque[tuple[int, bytes]] = deque(maxlen=TAIL_UPDATES)
@@ -60,6 +62,7 @@ class SessionLog:
         self._backlog: deque[_Commit] = deque()
         self._retry: asyncio.TimerHandle | None = None
         self._in_flight = 0
+        self.last: asyncio.Future[None] | None = None
         self._drained: asyncio.Event | None = None
         # An append may come from a handler's call; what follows from it later does not work for that handler.
         self._context = engine_context()
@@ -92,12 +95,14 @@ class SessionLog:
             revoked=revoked,
             ended_at=ended_at,
         )
+        for update in updates:
+            self.streams.finish(update)
         first = self.seq + 1
         self.rev += 1
         self.seq += len(encoded)
         self._in_flight += 1
         # A future of our own: cancelling a wait for it must not pass for a write that was given up.
-        durable = asyncio.get_running_loop().create_future()
+        durable = self.last = asyncio.get_running_loop().create_future()
         self._backlog.append(_Commit(append, [(first + n, text) for n, text in enumerate(encoded)], durable))
         self._push()
         return Committed(self.rev, self.seq, durable)
@@ -159,6 +164,11 @@ class SessionLog:
                 self._give_up(self._backlog.popleft(), error)
             self._on_failure(error)
 
+    async def landed(self) -> None:
+        """Return when everything that was appended so far is durable. Raises JournalError if the store refused it."""
+        if self.last is not None:
+            await asyncio.shield(self.last)
+
     async def drain(self) -> None:
         """Return when nothing of this log is queued any more."""
         while self._in_flight:
@@ -181,7 +191,9 @@ class SessionLog:
         return self._register(self._note_watchers, callback)
 
     def note(self, kind: str, data: Mapping[str, Any]) -> None:
-        self._tell(self._note_watchers, kind, data)
+        """Tell whoever is connected now. Streamed text is kept for those who come while it is unfinished."""
+        if kind != CHUNK or self.streams.note(data):
+            self._tell(self._note_watchers, kind, data)
 
     def _tell(self, watchers: Mapping[int, Callable[..., None]], *args: Any) -> None:
         for number in list(watchers):

@@ -8,45 +8,32 @@ import logging
 import random
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from .archive import RETENTION_S, SWEEP_S, Archive
+from .audit import WRITTEN_OFF_MAX, WrittenOff
 from .clock import Clock, Timer
-from .errors import JournalError, LimitExceeded, Refused, StewardError
+from .errors import Fenced, JournalError, Refused, StewardError
 from .family import add_actor
 from .health import SessionHealthMonitor
+from .intake import NOT_SERVED
 from .journal.base import Journal, SessionRow, TokenRow
 from .machine import LifecycleMachine
+from .places import Places
 from .plan import KindPlan
 from .records import ROOT, Caller, Command, Event, Origin, Outcome
-from .recovery import Stored, read_back, refuse_vanished
+from .recovery import Recovery, Stored, refuse_vanished
 from .resources import Resource
-from .session import Session
+from .session import Leak, Session
 from .sessionlog import SessionLog
 from .state import SessionImage
-from .tasks import engine_task, install_task_factory, remove_task_factory
+from .tasks import EngineTasks, install_task_factory, remove_task_factory
 from .watchdog import Watchdog
 
-WRITTEN_OFF_MAX: Final = 1000
-REBUILDS_MAX: Final = 5
-REBUILD_BACKOFF_S: Final = 0.5
 SID_BYTES: Final = 16
 
 log = logging.getLogger("steward.sessions")
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenOff:
-    """A leak that an admin passed to the node: named, and kept track of."""
-
-    sid: str
-    kind: str
-    name: str
-    reason: str
-    user: str
-    at: float
 
 
 class SessionManager:
@@ -65,23 +52,23 @@ class SessionManager:
     ) -> None:
         self.machines = machines
         self.plans: Mapping[str, KindPlan] = {kind: _plan(machine) for kind, machine in machines.items()}
-        self.targets = {kind: _targets(plan) for kind, plan in self.plans.items()}
         self.services: Mapping[str, Any] = dict(services or {})
         self.random = random_source or random.Random()
         self.written_off_list: deque[WrittenOff] = deque(maxlen=WRITTEN_OFF_MAX)
-        self.unreadable: dict[str, str] = {}
         self.is_leaving = False
         self.created = 0
         self.finished = 0
         self.clock: Clock
         self.root_kind = root_kind or self._only_root()
         self._journal = journal
+        self._recovery = Recovery(journal, self.random)
+        self._found: list[Stored] = []
+        self._returning: set[str] = set()
         self._token_bytes = token_bytes
         self._sessions: dict[str, Session] = {}
         self._archive = Archive(journal, self._load_ended, retention_s=retention_s)
-        self._users: Counter[str] = Counter()
-        self._reserved = 0
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._places = Places(self.plans[self.root_kind].limits)
+        self._tasks = EngineTasks()
         self._sweep: Timer | None = None
         self._monitor = SessionHealthMonitor(self)
         self._watchdog = Watchdog()
@@ -101,11 +88,14 @@ class SessionManager:
         self.clock = Clock(loop)
         install_task_factory(loop)
         await self._journal.open()
-        stored = [row for row in await self._journal.sessions() if row.ended_at is None]
-        found = [one for row in stored if (one := await self._read(row)) is not None]
-        refuse_vanished(found, self.plans)
-        for one in found:
-            self._bring_back(one)
+        for row in await self._journal.sessions():
+            if row.ended_at is None:
+                await self._come_back(row)
+        refuse_vanished(self._found, self.plans)
+        for stored in self._found:
+            self._bring_back(stored)
+            self.created += 1
+        self._found.clear()
         self._monitor.start()
         self._watchdog.start(loop)
         self._sweep = self.clock.call_at(self.clock.now() + SWEEP_S, self._sweep_archive)
@@ -120,28 +110,37 @@ class SessionManager:
         if self._sweep is not None:
             self._sweep.cancel()
         try:
-            ending = [one.ended for one in self._sessions.values() if one.root and one.root.state_plan.is_cleaning]
+            # Creations and rebuilds under way: each leaves a whole session in the log, or none.
+            await self._tasks.end(grace_s / 4)
+            ending = [one.ended for one in self._sessions.values() if _is_cleaning(one)]
             if ending:
-                await asyncio.wait(ending, timeout=grace_s / 2)
+                await asyncio.wait(ending, timeout=grace_s / 4)
             async with asyncio.timeout(grace_s / 2):
                 await asyncio.gather(*(session.dissolve() for session in list(self._sessions.values())))
         except TimeoutError:
             log.error("the grace of %g s is over; %d sessions were cut short", grace_s, len(self._sessions))
         finally:
-            for task in self._tasks:
-                task.cancel()
-            self._watchdog.stop()
-            self.clock.close()
-            self._sessions.clear()
-            await self._journal.close()
-            remove_task_factory(asyncio.get_running_loop())
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        await self._tasks.end(0)
+        self._watchdog.stop()
+        self.clock.close()
+        self._sessions.clear()
+        remove_task_factory(asyncio.get_running_loop())
+        await self._journal.close()
 
     # Sessions
 
     @property
     def live(self) -> int:
         """Sessions that are up or being created; exactly what the limit `live` counts."""
-        return self._reserved
+        return self._places.taken
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Stored sessions that are left as they are, by sid, and why (R4)."""
+        return self._recovery.unreadable
 
     def sessions(self) -> list[Session]:
         return list(self._sessions.values())
@@ -151,7 +150,7 @@ class SessionManager:
         return {
             "created": self.created,
             "final": self.finished,
-            "live": self._reserved,
+            "live": self._places.taken,
             "by_state": dict(sorted(states.items())),
             "timers": len(self.clock),
             "unreadable": len(self.unreadable),
@@ -173,18 +172,23 @@ class SessionManager:
         leaves a whole session or none.
         """
         if self.is_leaving:
-            raise Refused("leaving", "this server is leaving; dial again", retry_ms=1000)
-        self._reserve(user)
+            raise _leaving()
+        self._places.reserve(user)
         try:
             sid = "s." + base64.b32encode(self._token_bytes(SID_BYTES)).decode().lower().rstrip("=")
             row = SessionRow(sid, user, self._token_bytes(6).hex(), self.clock.now())
             right = token(sid) if callable(token) else token
             content = {**(data or {}), "roles": sorted(roles)}
-            making = self._own(engine_task(self._make(row, content, right), f"{sid} create"))
+            making = self._tasks.start(self._make(row, content, right), f"{sid} create")
         except BaseException:
-            self._give_back(user)
+            self._places.give_back(user)
             raise
-        return await asyncio.shield(making)
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            if making.cancelled() and self.is_leaving:
+                raise _leaving() from None
+            raise
 
     async def _make(self, row: SessionRow, data: dict[str, Any], token: TokenRow | None) -> Session:
         session = Session(self, row, self._log(row), SessionImage())
@@ -196,29 +200,17 @@ class SessionManager:
                 raise JournalError(f"the session was not stored: {session.log.error}")
         except BaseException:
             session.is_failed = True
-            self._give_back(row.user)
+            self._places.give_back(row.user)
             raise
+        if self.is_leaving:
+            # It is in the log, whole: the next process ends it, as one that was still beginning.
+            self._places.give_back(row.user)
+            raise _leaving()
         self.created += 1
         self._sessions[row.sid] = session
-        root.conditions.add("last_connection_lost")
+        root.conditions.hold("last_connection_lost")
         root.start(Event("created"))
         return session
-
-    def _reserve(self, user: str) -> None:
-        limits = self.plans[self.root_kind].limits
-        if limits.live is not None and self._reserved >= limits.live:
-            raise LimitExceeded("live", limits.live, f"{limits.live} sessions are live already", retry_ms=5000)
-        if limits.live_per_user is not None and self._users[user] >= limits.live_per_user:
-            message = f"{limits.live_per_user} of your sessions are live already; end one"
-            raise LimitExceeded("live_per_user", limits.live_per_user, message)
-        self._reserved += 1
-        self._users[user] += 1
-
-    def _give_back(self, user: str) -> None:
-        self._reserved -= 1
-        self._users[user] -= 1
-        if not self._users[user]:
-            del self._users[user]
 
     async def send(
         self,
@@ -232,7 +224,10 @@ class SessionManager:
         command: Command | None = None,
     ) -> Outcome:
         """What became of an event from outside, once it is durable. Cancelling the wait cancels nothing else (M6)."""
-        session = await self.find(sid)
+        try:
+            session = await self.find(sid)
+        except JournalError:
+            return NOT_SERVED
         if session is None:
             return Outcome("refused", "unknown_session", "there is no such session")
         waiter = session.intake.submit(
@@ -241,9 +236,14 @@ class SessionManager:
         return await asyncio.shield(waiter)
 
     async def find(self, sid: str) -> Session | None:
-        """A session that is up, or an ended one while its log is kept; None otherwise."""
+        """A session that is up, or an ended one while its log is kept; None otherwise.
+
+        Raises JournalError if the store does not answer, or has not for this session since the start.
+        """
         if sid in self._sessions:
             return self._sessions[sid]
+        if sid in self._returning:
+            raise JournalError("the session is being brought back; try again")
         return await self._archive.find(sid)
 
     async def token(self, digest: bytes) -> TokenRow | None:
@@ -262,55 +262,58 @@ class SessionManager:
     def session_ended(self, session: Session) -> None:
         if self._sessions.pop(session.sid, None) is not None:
             self.finished += 1
-            self._give_back(session.user)
+            self._places.give_back(session.user)
+            self._recovery.forget(session.sid)
         self._archive.keep(session)
 
     def session_failed(self, session: Session, error: Exception) -> None:
         log.error("session %s is rebuilt from its log: %s", session.sid, error, extra={"sid": session.sid})
         if session.sid in self._sessions and not self.is_leaving:
-            self._own(engine_task(self._rebuild(session), f"{session.sid} rebuild"))
+            self._tasks.start(self._rebuild(session, error), f"{session.sid} rebuild")
 
     def written_off(self, session: Session, resource: Resource, reason: str, caller: Caller) -> None:
         entry = WrittenOff(session.sid, resource.kind, resource.name, reason, caller.user, self.clock.now())
         self.written_off_list.append(entry)
         log.warning("written off: %s %s of %s by %r: %s", entry.kind, entry.name, entry.sid, entry.user, reason)
 
-    async def _rebuild(self, session: Session) -> None:
-        """Stop what is left of it in memory, then bring it back; the store may need a while."""
-        await session.dissolve()
-        for attempt in range(REBUILDS_MAX):
-            try:
-                row = await self._journal.session(session.sid)
-                found = await self._read(row) if row is not None else None
-            except JournalError as error:
-                log.warning("session %s does not come back yet: %s", session.sid, error)
-                await asyncio.sleep(REBUILD_BACKOFF_S * 2**attempt)
-                continue
-            self._sessions.pop(session.sid, None)
-            self._give_back(session.user)
-            if found is not None:
-                self._bring_back(found)
-            return
-        self.unreadable[session.sid] = "the store refused it until the attempts were used up"
+    async def _rebuild(self, session: Session, error: Exception) -> None:
+        """Stop what is left of it in memory, then bring it back from its log, however long the store needs."""
+        leaks = await session.dissolve()
+        stored = None
+        if isinstance(error, Fenced):
+            self._recovery.name_unreadable(session.sid, error)  # another writer has it: not ours any more (L6)
+        else:
+            await self._recovery.pause_before_rebuild(session.sid, self.clock.now())
+            stored = await self._recovery.read_patiently(session.sid)
         self._sessions.pop(session.sid, None)
-        self._give_back(session.user)
+        self._places.give_back(session.user)
+        if stored is not None:
+            self._bring_back(stored, leaks)
 
-    async def _read(self, row: SessionRow) -> Stored | None:
-        """A stored session; None, and named, if it cannot be read: it is left as it is (R4)."""
+    async def _come_back(self, row: SessionRow) -> None:
+        """Read one stored session at the start; one that the store cannot give now comes back when it can."""
         try:
-            return await read_back(self._journal, row)
-        except (StewardError, ValueError) as error:
-            self.unreadable[row.sid] = str(error)
-            log.error("session %s is left as it is: %s", row.sid, error, extra={"sid": row.sid})
-            return None
+            stored = await self._recovery.read(row)
+        except JournalError:
+            self._returning.add(row.sid)
+            self._tasks.start(self._return(row.sid), f"{row.sid} return")
+            return
+        if stored is not None:
+            self._found.append(stored)
 
-    def _bring_back(self, stored: Stored) -> None:
+    async def _return(self, sid: str) -> None:
+        stored = await self._recovery.read_patiently(sid)
+        self._returning.discard(sid)
+        if stored is not None:
+            self.created += 1
+            self._bring_back(stored)
+
+    def _bring_back(self, stored: Stored, leaks: Iterable[Leak] = ()) -> None:
         row = stored.row
         session = Session(self, row, self._log(row), stored.image)
         self._sessions[row.sid] = session
-        self._reserved += 1
-        self._users[row.user] += 1
-        session.restore()
+        self._places.take(row.user)
+        session.restore(leaks)
 
     def _log(self, row: SessionRow) -> SessionLog:
         def failed(error: Exception) -> None:
@@ -321,30 +324,23 @@ class SessionManager:
         return SessionLog(self._journal, row, failed)
 
     async def _load_ended(self, row: SessionRow) -> Session | None:
-        found = await self._read(row)
+        found = await self._recovery.read(row)
         return Session(self, found.row, self._log(found.row), found.image) if found is not None else None
 
     def _sweep_archive(self) -> None:
-        self._own(engine_task(self._archive.sweep(self.clock), "sweep of old logs"))
+        self._tasks.start(self._archive.sweep(self.clock), "sweep of old logs")
         self._sweep = self.clock.call_at(self.clock.now() + SWEEP_S, self._sweep_archive)
 
-    def _own(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-        return task
 
-    def _task_done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s failed: %s", task.get_name(), error)
+def _leaving() -> Refused:
+    return Refused("leaving", "this server is leaving; dial again", retry_ms=1000)
+
+
+def _is_cleaning(session: Session) -> bool:
+    return session.root is not None and not session.is_failed and session.root.state_plan.is_cleaning
 
 
 def _plan(machine: LifecycleMachine) -> KindPlan:
     if machine.plan is None:
         raise StewardError(f"the machine {machine.name!r} was not compiled from a lifecycle file")
     return machine.plan
-
-
-def _targets(plan: KindPlan) -> frozenset[str]:
-    """Events that the machine's own rows take somewhere."""
-    return frozenset(name for name, rows in plan.machine_rows.items() if any(row.to for row in rows))

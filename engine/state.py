@@ -14,8 +14,9 @@ CIDS_MAX: Final = 256
 
 @dataclass(slots=True)
 class ActorImage:
-    """One actor. ran: results of the steps of the present activity that are over, by index. owed: its `done` or
-    `failed`, not yet handled. holds: resources that survive a restart, [kind, name, handle] each."""
+    """One actor. ran: results of the steps of the present activity that are over, by index. owed: its `done` and
+    `failed` that are not handled yet. is_run_over: its activity has ended. holds: resources that survive a restart,
+    [kind, name, handle] each."""
 
     path: str
     kind: str
@@ -28,7 +29,8 @@ class ActorImage:
     entries: dict[str, list[float]] = field(default_factory=dict)
     deferred: list[Event] = field(default_factory=list)
     ran: dict[int, Any] = field(default_factory=dict)
-    owed: Event | None = None
+    owed: list[Event] = field(default_factory=list)
+    is_run_over: bool = False
     holds: list[list[Any]] = field(default_factory=list)
     report: dict[str, Any] | None = None
     entered_by: Event | None = None
@@ -83,14 +85,16 @@ def fold(records: Iterable[Record]) -> SessionImage:
 
 def apply(image: SessionImage, record: Record) -> None:
     image.rev += 1
-    body = record.body
     if record.op == "created":
         image.actors[record.actor] = _created(record)
-    actor = image.actors[record.actor]
+    _account(image, record.body)
+    actor = image.actors.get(record.actor)
+    if actor is None:
+        return  # what an actor took after its end changes nothing but the session's own books
     _FOLDS[record.op](actor, record)
-    _account(image, actor, body)
-    if record.op == "step" and body.get("ended") and record.actor in image.actors and actor.parent is not None:
-        del image.actors[record.actor]
+    _keep(actor, record.body)
+    if record.body.get("ended") and actor.parent is not None:
+        _strike(image, record.actor)
 
 
 def _created(record: Record) -> ActorImage:
@@ -106,8 +110,18 @@ def _created(record: Record) -> ActorImage:
     )
 
 
-def _account(image: SessionImage, actor: ActorImage, body: Mapping[str, Any]) -> None:
-    """What any record may carry: messages sent and taken, an outcome, data, deferred events let go, a cause."""
+def _strike(image: SessionImage, path: str) -> None:
+    """An actor has ended: it, what was below it, and mail for any of them are no part of the session any more."""
+    gone = [one for one in image.actors if one == path or one.startswith(f"{path}/")]
+    for one in gone:
+        del image.actors[one]
+    for number, message in list(image.pending.items()):
+        if message.to in gone:
+            del image.pending[number]
+
+
+def _account(image: SessionImage, body: Mapping[str, Any]) -> None:
+    """What any record may carry for the session: messages sent and taken, an outcome, a cause."""
     for plain in body.get("sends", ()):
         message = Message.from_json(plain)
         image.pending[message.event.id] = message
@@ -116,22 +130,23 @@ def _account(image: SessionImage, actor: ActorImage, body: Mapping[str, Any]) ->
     if stored := body.get("outcome"):
         cid, c, digest, outcome = stored
         image.outcomes.store(Command(cid, c, digest), Outcome.from_json(outcome))
+    if "cause" in body:
+        image.cause = body["cause"]
+
+
+def _keep(actor: ActorImage, body: Mapping[str, Any]) -> None:
+    """What any record may carry for its actor: data, resources, a report, deferred events let go, a timer fired."""
     for name in ("data", "holds", "report"):
         if name in body:
             setattr(actor, name, body[name])
     if gone := body.get("undeferred"):
         actor.deferred = [event for event in actor.deferred if event.id not in gone]
-    if "cause" in body:
-        image.cause = body["cause"]
 
 
 def _step(actor: ActorImage, record: Record) -> None:
     body = record.body
-    if "fired" in body:
-        actor.deadlines.pop(body["fired"], None)
+    _settle(actor, body)
     actor.deadlines.update(body.get("deadlines", {}))
-    if body.get("pays"):
-        actor.owed = None
     target = body.get("to")
     if target is None:
         return
@@ -140,7 +155,8 @@ def _step(actor: ActorImage, record: Record) -> None:
     actor.entered_at = record.at
     actor.deadlines = dict(body["deadlines"])
     actor.ran = {}
-    actor.owed = None
+    actor.owed = []
+    actor.is_run_over = False
     actor.entered_by = Event.from_json(body["by"]) if "by" in body else None
     if "counted" in body:
         kept = actor.entries.setdefault(target, [])
@@ -148,12 +164,23 @@ def _step(actor: ActorImage, record: Record) -> None:
         del kept[: -body["counted"]]
 
 
+def _settle(actor: ActorImage, body: Mapping[str, Any]) -> None:
+    """A timer that fired does not fire again; an event that was owed and is handled is owed no more."""
+    if "fired" in body:
+        actor.deadlines.pop(body["fired"], None)
+    if "pays" in body:
+        paid = next((event for event in actor.owed if event.name == body["pays"]), None)
+        actor.owed = [event for event in actor.owed if event is not paid]
+
+
 def _ran(actor: ActorImage, record: Record) -> None:
     actor.ran[record.body["index"]] = record.body.get("result")
 
 
 def _owed(actor: ActorImage, record: Record) -> None:
-    actor.owed = Event.from_json(record.body["event"])
+    _settle(actor, record.body)
+    actor.owed.append(Event.from_json(record.body["event"]))
+    actor.is_run_over = actor.is_run_over or bool(record.body.get("ends"))
 
 
 def _deferred(actor: ActorImage, record: Record) -> None:

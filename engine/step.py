@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .activity import show_failure
 from .calls import as_failure, call_handler
-from .codec import encode
+from .codec import decode, encode
 from .context import Context, Effects, GuardContext, Life
-from .custody import prove_clean
+from .custody import full_cleanup, prove_clean
 from .decide import Decision, decide
+from .ending import refused_at_the_end
 from .errors import HandlerFailed
 from .mailbox import Item
 from .plan import Row
 from .records import Event, Outcome, Update
+from .scope import handler_failure
 from .spec import CONDITIONS
 from .tasks import call_owned
 
@@ -31,15 +34,15 @@ log = logging.getLogger("steward.step")
 async def step(actor: Actor, item: Item) -> None:
     """Take one item from the mailbox to its outcome. Raises JournalError if the log takes nothing."""
     event = item.event
+    actor.conditions.taken(event.name)
     if item.is_withdrawn:
         return
     early = _early(actor, item)
     if early is not None:
-        item.settle(early)
+        actor.session.settle(item, early)
         return
     try:
-        targets, ctx = actor.session.targets[actor.kind], GuardContext(actor, event)
-        decision = call_owned(actor.holdings, decide, actor.state_plan, targets, event, ctx)
+        decision = _decide(actor, event)
     except Exception as error:
         _do_failed(actor, item, as_failure(f"guard of {event.name}", error))
         return
@@ -51,6 +54,18 @@ async def step(actor: Actor, item: Item) -> None:
         _answer(actor, item, decision)
     if event.name == "restored":
         actor.resume(event)
+
+
+def _decide(actor: Actor, event: Event) -> Decision:
+    """Raises what a guard raises; but nobody comes after `failed`, so there a guard that raises does not hold."""
+    state, targets, ctx = actor.state_plan, actor.plan.targets, GuardContext(actor, event)
+    try:
+        return call_owned(actor.holdings, decide, state, targets, event, ctx)
+    except Exception as error:
+        if event.name != "failed":
+            raise
+        handler_failure("guard of failed", error)
+        return call_owned(actor.holdings, partial(decide, is_lenient=True), state, targets, event, ctx)
 
 
 def _early(actor: Actor, item: Item) -> Outcome | None:
@@ -81,7 +96,7 @@ def _note_taken(actor: Actor, item: Item, outcome: Outcome) -> None:
     event = item.event
     body = _consumed(item)
     if not body and event.command is None:
-        item.settle(outcome)
+        actor.session.settle(item, outcome)
         return
     updates = _late_outcome(actor, item, outcome)
     actor.session.commit(actor, "taken", {"event": event.name, **body}, item, outcome, updates=updates)
@@ -98,7 +113,7 @@ def _consumed(item: Item) -> dict[str, Any]:
     elif event.id:
         body["taken"] = event.id
     if event.activation:
-        body |= {"pays": True} if event.name in ("done", "failed") else {"fired": event.name}
+        body["pays" if event.name in ("done", "failed") else "fired"] = event.name
     return body
 
 
@@ -113,7 +128,7 @@ def _late_outcome(actor: Actor, item: Item, outcome: Outcome) -> list[Update]:
 def _defer(actor: Actor, item: Item) -> None:
     if item.is_offer:
         return
-    if actor.mailbox.is_full:
+    if actor.mailbox.is_full and not item.event.id:
         _note_taken(actor, item, Outcome("refused", "busy", "too many events wait already; try again later"))
         return
     outcome = Outcome("deferred")
@@ -124,22 +139,36 @@ def _defer(actor: Actor, item: Item) -> None:
 
 
 async def _take(actor: Actor, item: Item, row: Row) -> None:
-    """Run the row's `do`, prove a final state clean, then commit; a failing `do` of `failed` stops nothing."""
+    """Run the row's `do`, prove a final state clean, then commit."""
     event = item.event
     draft = _Draft(actor, event)
     error = await _do(actor, row, draft.ctx)
-    if error is None and row.to is not None and actor.plan.states[row.to].is_final:
-        error = await prove_clean(actor)
-    draft.life.end()
-    if error is None:
-        error = await _commit(actor, item, row, draft, None)
-    if error is None:
-        return
-    if event.name != "failed":
+    if error is not None and event.name == "failed":
+        # Nobody comes after `failed`: its transition is taken with nothing but the error in its record.
+        draft.life.end()
+        draft = _Draft(actor, event)
+    elif error is not None:
+        draft.life.end()
         _do_failed(actor, item, error)
         return
-    # Nobody comes after `failed`: its transition is taken with nothing but the error in its record.
-    await _commit(actor, item, row, _Draft(actor, event), error)
+    unclean = await _prove(actor, row, draft, event)
+    draft.life.end()
+    failure = unclean or await _commit(actor, item, row, draft, error)
+    if failure is not None and event.name == "failed" and unclean is None:
+        failure = await _commit(actor, item, row, _Draft(actor, event), failure)
+    if failure is not None:
+        _do_failed(actor, item, failure)
+
+
+async def _prove(actor: Actor, row: Row, draft: _Draft, event: Event) -> HandlerFailed | None:
+    """Look before a final state is entered (C1). What fails into its end has had no clean-up: it gets one here."""
+    if row.to is None or not actor.plan.states[row.to].is_final:
+        return None
+    unclean = await prove_clean(actor, draft.effects.written_off)
+    if unclean is not None and event.name == "failed":
+        await full_cleanup(actor)
+        unclean = await prove_clean(actor, draft.effects.written_off)
+    return unclean
 
 
 class _Draft:
@@ -165,11 +194,17 @@ async def _do(actor: Actor, row: Row, ctx: Context) -> HandlerFailed | None:
 
 def _do_failed(actor: Actor, item: Item, failure: HandlerFailed) -> None:
     """Nothing has changed. A sender outside is told; an event of the actor itself is followed by `failed`."""
-    outcome = Outcome("failed", failure.code, f"{failure.handler} failed (ref {failure.ref})")
+    outcome = Outcome("failed", failure.code, f"{failure.handler} failed: {failure.shown}")
     event = item.event
+    is_own_end = event.name == "done" and event.activation != 0
+    if actor.state_plan.is_cleaning and not is_own_end:
+        # A clean-up is left by its own end only; what another event's `do` did wrong is told, and no more.
+        _note_taken(actor, item, outcome)
+        return
     if event.origin in ("engine", "self") and event.name != "failed":
         followed = Event("failed", {"error": show_failure(failure)}, origin="self", activation=actor.activation)
-        actor.session.commit(actor, "owed", {"event": followed.to_json(), **_consumed(item)})
+        body = {"event": followed.to_json(), "holds": actor.holdings.surviving(), **_consumed(item)}
+        actor.session.commit(actor, "owed", body)
         actor.post(followed)
         item.settle(outcome)
         return
@@ -192,9 +227,14 @@ async def _commit(
         )
     except TypeError as nonsense:
         return as_failure("do", HandlerFailed("do", "nonsense", f"an effect is no JSON: {nonsense}"))
+    if row.to is not None and actor.parent is None and actor.plan.states[row.to].is_final:
+        # The end of a session leaves the process without anybody waiting for it: it is awaited here (M2).
+        await actor.session.log.landed()
+    draft.effects.apply()
     if draft.ctx.draft is not None:
-        actor.data = draft.ctx.draft
-        actor.holdings.account(len(encode(actor.data)))
+        text = encode(draft.ctx.draft)
+        actor.data = decode(text)  # a handler may still hold the draft
+        actor.holdings.account(len(text))
     actor.report = body.get("report", actor.report)
     if item.is_offer:
         actor.mailbox.forget_deferred([event.id])
@@ -243,7 +283,5 @@ def _own_updates(actor: Actor, row: Row, event: Event) -> list[Update]:
     data = {"actor": actor.path, "from": actor.state, "to": row.to, "event": event.name}
     updates = [Update(f"{actor.kind}.state", data, event.command)]
     if actor.plan.states[row.to].is_final:
-        refused = {"actor": actor.path, "status": "refused", "code": "ended", "message": f"{actor.path} has ended"}
-        left = [one.command for one in actor.mailbox.deferred if one.command is not None]
-        updates += [Update("command.outcome", refused, command) for command in left]
+        updates += refused_at_the_end(actor)
     return updates

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+log = logging.getLogger("steward.tasks")
 
 
 class Owner(Protocol):
@@ -160,3 +162,28 @@ def _factory(
     task: asyncio.Task[Any] = asyncio.Task(Guarded(coro, owner), loop=loop, context=context, **kwargs)
     owner.adopt(task)
     return task
+
+
+class EngineTasks:
+    """Tasks of the engine with one owner: what fails is logged, and all are ended together."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = engine_task(coro, name)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s failed: %s", task.get_name(), error)
+
+    async def end(self, timeout_s: float) -> None:
+        """Cancel all of them and wait for it, timeout_s at most."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_s)

@@ -10,16 +10,26 @@ from pydantic import BeforeValidator, WithJsonSchema
 SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 BYTES: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
+DURATION_S_MAX: Final = 366 * 86400.0  # far longer than anything lives; what is longer was meant otherwise
+
 DURATION_PATTERN: Final = r"^([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)$"
 SIZE_PATTERN: Final = r"^([0-9]{1,12})(B|KB|MB|GB)$"
 _DURATION: Final = re.compile(DURATION_PATTERN)
 _SIZE: Final = re.compile(SIZE_PATTERN)
 
 
+class TooLong(ValueError):
+    """A duration, but above DURATION_S_MAX."""
+
+
 def parse_duration(value: Any) -> float:
-    """Seconds of "250ms", "30s", "5m", "8h" or "1d". Raises ValueError for anything else, a bare number too."""
+    """Seconds of "250ms", "30s", "5m", "8h" or "1d". Raises ValueError for anything else, a bare number too, and above
+    DURATION_S_MAX."""
     if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
-        return float(found[1]) * SECONDS[found[2]]
+        seconds = float(found[1]) * SECONDS[found[2]]
+        if seconds > DURATION_S_MAX:
+            raise TooLong(f"{value!r} is too long; the longest duration is {show_duration(DURATION_S_MAX)}")
+        return seconds
     raise ValueError(f"{value!r} is not a duration; write a number with its unit: 250ms, 30s, 5m, 8h or 1d")
 
 

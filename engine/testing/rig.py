@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Final, cast
 
+from ..attachments import Attachment
 from ..codec import decode
 from ..journal.base import Journal
 from ..journal.memory import MemoryJournal
@@ -15,7 +16,7 @@ from ..loader import load_spec, parse_spec
 from ..machine import LifecycleMachine, compile_machines
 from ..records import ROOT, Caller, Command, Origin, Outcome, Record
 from ..registry import Registry
-from ..session import Attachment, Session
+from ..session import Session
 from ..sessions import SessionManager
 from .virtual import VirtualLoop
 

@@ -108,7 +108,7 @@ async def actual(rig: Rig, spec: Spec, kind: str, state: str, event: Event) -> t
     await actor.leave()
     actor.state = state
     if event.name in CONDITIONS:
-        actor.conditions.add(event.name)
+        actor.conditions.hold(event.name)
     waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     await step(actor, Item(event, waiter))
     after = actor.state  # at once: what it enters may go on by itself while the outcome becomes durable

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_handlers import Thing
 
+from engine.attachments import Attachment
 from engine.loader import load_spec
 from engine.records import Command, Record
 from engine.registry import Registry
-from engine.session import Attachment, Session
+from engine.session import Session
 from engine.state import fold
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import run_virtual

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from engine.errors import LimitExceeded, RegistryError, ScopeClosed
-from engine.resources import BUILT_IN_PROBES, LIMITED, Holdings, Ledger, Resource, Resources, signal_group
+from engine.probes import BUILT_IN_PROBES, signal_group
+from engine.resources import LIMITED, Holdings, Ledger, Resource, Resources
 from engine.spec import Limits
 from engine.tasks import install_task_factory, owned_context
 from engine.testing.virtual import in_virtual_time

@@ -12,12 +12,12 @@ from engine.loader import load_spec
 from engine.registry import Registry
 from engine.testing.rig import Rig
 from engine.testing.virtual import run_virtual
+from server.config import HANDLER_MODULES
 
 HERE = Path(__file__).parent
 SMALL = HERE / "files" / "small.yaml"
 SHIPPED = HERE.parent.parent / "lifecycle.yaml"
-SHIPPED_HANDLERS = ("handlers.session", "handlers.orchestrator", "handlers.agent", "handlers.guards")
-SOURCES = {"small": (SMALL, Registry.of(small_handlers)), "shipped": (SHIPPED, Registry.of(*SHIPPED_HANDLERS))}
+SOURCES = {"small": (SMALL, Registry.of(small_handlers)), "shipped": (SHIPPED, Registry.of(*HANDLER_MODULES))}
 SPECS = {name: load_spec(path, registry) for name, (path, registry) in SOURCES.items()}
 STATES = [
     pytest.param(name, kind, state, id=f"{name}-{kind}-{state}")
