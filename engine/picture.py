@@ -7,91 +7,135 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from .spec import (
     BUILT_IN_RESOURCES,
     CONDITIONS,
     OWN_EVENTS,
-    STEP_TIMEOUT_S,
     CleanupEntry,
-    Guard,
     Limits,
     Machine,
-    Reference,
     Spec,
     State,
-    Step,
     Timer,
     Transition,
 )
-from .units import BYTES, show_duration
+from .units import show_duration
+from .wording import one_line, show_guard, show_reference, show_size, show_step
 
-LINE_CHARS_MAX: Final = 64  # a wider node pushes the others off the page
+# Events that tell of something gone wrong, or of what is done about it after a restart.
+TROUBLE: Final = frozenset({"failed", "child_ended", "unhealthy", "limit_exceeded", "restored", "reloaded"})
 
-Shape = Literal["plain", "activity", "final", "quarantine", "anywhere", "note"]
-Style = Literal["asked", "own", "time"]
+Shape = Literal["plain", "activity", "final", "quarantine", "anywhere"]
+Style = Literal["asked", "own", "time", "trouble"]
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One box. title None: a note, which has lines only."""
+    """One box. about: what the author says of it; lines: what it does by itself."""
 
     name: str
     shape: Shape
-    title: str | None
+    title: str
+    about: str = ""
     lines: tuple[str, ...] = ()
     is_initial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Transitions that differ in their event only. order: which place the list gives them, "" when it has one entry."""
+
+    events: tuple[str, ...]
+    order: str = ""
+    guard: str = ""
+    do: str = ""
+
+    @property
+    def text(self) -> str:
+        order, guard, do = (
+            self.order and f" {self.order}",
+            self.guard and f" [{self.guard}]",
+            self.do and f" / {self.do}",
+        )
+        return f"{', '.join(self.events)}{order}{guard}{do}"
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
     """An arrow with every transition of one style between two nodes.
 
-    asked: someone outside the actor sent the event; own: the actor or the engine did; time: a timer.
+    asked: someone outside the actor sent the event; own: the actor or the engine did; time: a timer; trouble: the
+    engine, because something went wrong.
     """
 
     source: str
     target: str
     style: Style
-    labels: tuple[str, ...]
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What holds for the whole machine, beside the drawing. is_order: the lines are steps, one after the other."""
+
+    title: str
+    lines: tuple[str, ...]
+    is_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
+    """name: a machine's kind, or OWNERSHIP; of the drawing as a whole."""
+
+    name: str
     title: str
+    about: str
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
+    notes: tuple[Note, ...] = ()
 
 
-ANYWHERE: Final = "Anywhere"  # like the notes' names in capitals, which no state of a lifecycle file has
+ANYWHERE: Final = "Anywhere"  # in capitals, which no state of a lifecycle file has
+OWNERSHIP: Final = "who-owns-whom"  # no kind can have a hyphen
 
 
 def machine_picture(machine: Machine) -> Picture:
     """States, what they do by themselves, and every way between them; clean-up, limits and health as notes."""
     states = [_state_node(machine, name) for name in machine.states]
     anywhere = [_anywhere_node(machine)] if machine.transitions else []
-    title = f"{machine.kind}: {_one_line(machine.description)}" if machine.description else machine.kind
-    return Picture(title, (*states, *anywhere, *_notes(machine)), _edges(machine))
+    about = one_line(machine.description)
+    return Picture(machine.kind, machine.kind, about, (*states, *anywhere), _edges(machine), tuple(_notes(machine)))
 
 
 def ownership_picture(spec: Spec) -> Picture:
-    """Which kind owns which, how many at most, and within which limits."""
+    """Which kind owns which and how many at most, and what each holds and has to let go."""
     nodes = tuple(
-        Node(kind, "plain", kind, (*_wrap(machine.description), *_limit_lines(machine.limits)), kind in spec.roots)
+        Node(kind, "plain", kind, one_line(machine.description), tuple(_belongings(machine)), kind in spec.roots)
         for kind, machine in spec.machines.items()
     )
     edges = tuple(
-        Edge(kind, owned, "asked", (f"owns at most {most}",))
+        Edge(kind, owned, "asked", (Label((f"owns at most {most}",)),))
         for kind, machine in spec.machines.items()
         for owned, most in machine.owns.items()
     )
-    return Picture(f"{_one_line(spec.name)}: who owns whom", nodes, edges)
+    return Picture(OWNERSHIP, one_line(spec.name), "who owns whom, and what each has to let go", nodes, edges)
+
+
+def _belongings(machine: Machine) -> Iterator[str]:
+    for note in _notes(machine):
+        if note.is_order:
+            yield f"{note.title}:"
+            yield from (f"{number}. {line}" for number, line in enumerate(note.lines, 1))
+        else:
+            yield f"{note.title}: {', '.join(note.lines)}"
 
 
 def _state_node(machine: Machine, name: str) -> Node:
     state = machine.states[name]
-    return Node(name, _shape(state), name, tuple(_state_lines(state)), name == machine.initial)
+    about = one_line(state.description)
+    return Node(name, _shape(state), name, about, tuple(_state_lines(state)), name == machine.initial)
 
 
 def _shape(state: State) -> Shape:
@@ -103,40 +147,43 @@ def _shape(state: State) -> Shape:
 
 
 def _state_lines(state: State) -> Iterator[str]:
-    yield from _wrap(state.description)
     for number, step in enumerate(state.run, 1):
         yield f"run ({number}) {show_step(step)}"
     if state.defer:
-        yield from _wrap(f"defers {', '.join(state.defer)}")
+        yield f"defers {', '.join(state.defer)}"
     refused = [event for event, rows in state.transitions.items() if not rows]
     if refused:
-        yield from _wrap(f"refuses {', '.join(refused)}")
-    yield from (label for event, rows in _triggers(state) for target, label in _labels(event, rows) if target is None)
+        yield f"refuses {', '.join(refused)}"
+    rows = (found for event, rows in _triggers(state) for found in _labels(event, rows))
+    yield from (label.text for label in _merged(label for target, label in rows if target is None))
 
 
 def _anywhere_node(machine: Machine) -> Node:
-    lines = (label for event, rows in machine.transitions.items() for to, label in _labels(event, rows) if to is None)
+    found = (label for event, rows in machine.transitions.items() for to, label in _labels(event, rows) if to is None)
     refused = [event for event, rows in machine.transitions.items() if not rows]
     said = [f"refuses {', '.join(refused)}"] if refused else []
-    return Node(ANYWHERE, "anywhere", "any state that does not list the event", (*said, *lines))
+    lines = (*said, *(label.text for label in _merged(found)))
+    return Node(ANYWHERE, "anywhere", "any state", "that does not list the event itself", lines)
 
 
-def _notes(machine: Machine) -> Iterator[Node]:
-    cleanup = [f"({number}) {_entry(entry)}" for number, entry in enumerate(_cleanup_order(machine), 1)]
-    yield Node("Cleanup", "note", None, ("clean-up, in this order", *cleanup))
+def _notes(machine: Machine) -> Iterator[Note]:
+    yield Note("clean-up", tuple(_entry(entry) for entry in _cleanup_order(machine)), is_order=True)
     if limits := _limit_lines(machine.limits):
-        yield Node("Limits", "note", None, limits)
+        yield Note("at most", limits)
     if health := machine.health:
         checks = ", ".join(show_reference(check) for check in health.checks)
-        often = f"health, every {show_duration(health.every_s)}; ill after {health.unhealthy_after} in a row"
-        yield Node("Health", "note", None, (often, *_wrap(checks)))
+        often = f"every {show_duration(health.every_s)}; ill after {health.unhealthy_after} in a row"
+        yield Note("health", (checks, often))
 
 
 def _cleanup_order(machine: Machine) -> Iterable[CleanupEntry]:
-    """The file's entries, and the built-in kinds it leaves out where the engine puts them."""
+    """The file's entries, and the built-in kinds it leaves out where the engine puts them.
+
+    Children are left out where the kind owns none: there is nothing to see.
+    """
     listed = {entry.release for entry in machine.cleanup}
     missing = [CleanupEntry(release=kind) for kind in BUILT_IN_RESOURCES if kind not in listed]
-    first = [entry for entry in missing if entry.release == "children"]
+    first = [entry for entry in missing if entry.release == "children" and machine.owns]
     last = [entry for entry in missing if entry.release != "children"]
     return (*first, *machine.cleanup, *last)
 
@@ -152,20 +199,28 @@ def _entry(entry: CleanupEntry) -> str:
 
 def _limit_lines(limits: Limits) -> tuple[str, ...]:
     given = {name: value for name, value in limits.model_dump().items() if value is not None}
-    if not given:
-        return ()
-    shown = [f"{name} {_size(value) if name == 'memory' else value}" for name, value in given.items()]
-    return tuple(_wrap(f"at most: {', '.join(shown)}"))
+    return tuple(
+        f"{name.replace('_', ' ')} {show_size(value) if name == 'memory' else value}" for name, value in given.items()
+    )
 
 
 def _edges(machine: Machine) -> tuple[Edge, ...]:
     """In the order of the file, transitions of one style between the same two nodes on one arrow."""
-    found: dict[tuple[str, str, Style], list[str]] = {}
+    found: dict[tuple[str, str, Style], list[Label]] = {}
     for source, event, rows in _all_triggers(machine):
         for target, label in _labels(event, rows):
             if target is not None:
                 found.setdefault((source, target, _style(event)), []).append(label)
-    return tuple(Edge(*ends, tuple(labels)) for ends, labels in found.items())
+    return tuple(Edge(*ends, _merged(labels)) for ends, labels in found.items())
+
+
+def _merged(labels: Iterable[Label]) -> tuple[Label, ...]:
+    """Events that lead somewhere in the same way are named together."""
+    found: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    for label in labels:
+        same = (label.order, label.guard, label.do)
+        found[same] = (*found.get(same, ()), *label.events)
+    return tuple(Label(events, *same) for same, events in found.items())
 
 
 def _all_triggers(machine: Machine) -> Iterator[tuple[str, str, tuple[Transition, ...]]]:
@@ -190,74 +245,14 @@ def _timer_rows(word: str, timers: tuple[Timer, ...]) -> Iterator[tuple[str, tup
 def _style(event: str) -> Style:
     if event.startswith(("after ", "idle ")):
         return "time"
+    if event in TROUBLE:
+        return "trouble"
     return "own" if event in (*OWN_EVENTS, *CONDITIONS) else "asked"
 
 
-def _labels(event: str, rows: tuple[Transition, ...]) -> Iterator[tuple[str | None, str]]:
-    """(target, text) of each row. A number says in which order a list is asked."""
+def _labels(event: str, rows: tuple[Transition, ...]) -> Iterator[tuple[str | None, Label]]:
+    """(target, label) of each row. A number says in which order a list is asked."""
     for number, row in enumerate(rows, 1):
-        order = f" ({number})" if len(rows) > 1 else ""
-        when = f" [{show_guard(row.when)}]" if row.when else ""
-        do = f" / {', '.join(show_step(step) for step in row.do)}" if row.do else ""
-        yield row.to, f"{event}{order}{when}{do}"
-
-
-def show_step(step: Step) -> str:
-    """`start_agents within 10s, 3 attempts`: the name, its arguments and what bounds it."""
-    bound = "" if step.timeout_s in (None, STEP_TIMEOUT_S) else f" within {show_duration(step.timeout_s or 0.0)}"
-    again = f", {step.retry.attempts} attempts" if step.retry else ""
-    return f"{show_reference(step.ref)}{bound}{again}"
-
-
-def show_guard(guard: Guard) -> str:
-    """`not a and (b or c)`, parenthesised where the file's nesting needs it."""
-    if guard.ref is not None:
-        return show_reference(guard.ref)
-    if guard.op == "not":
-        return f"not {_operand(guard.items[0])}"
-    word = " and " if guard.op == "all" else " or "
-    return word.join(_operand(item) for item in guard.items)
-
-
-def _operand(guard: Guard) -> str:
-    is_joined = guard.op in ("all", "any") and len(guard.items) > 1
-    return f"({show_guard(guard)})" if is_joined else show_guard(guard)
-
-
-def show_reference(ref: Reference) -> str:
-    """`name`, `name(value)` or `name(argument=value, …)`, as the file gave them."""
-    if ref.has_argument:
-        return f"{ref.name}({_value(ref.argument)})"
-    if not ref.args:
-        return ref.name
-    return f"{ref.name}({', '.join(f'{name}={_value(value)}' for name, value in ref.args.items())})"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(item) for item in value)}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_value(item)}' for key, item in value.items())}}}"
-    names = {True: "true", False: "false", None: "null"}
-    return names[value] if isinstance(value, bool | None) else _one_line(str(value))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _size(count: int) -> str:
-    unit = next(unit for unit in reversed(BYTES) if count % BYTES[unit] == 0)
-    return f"{count // BYTES[unit]}{unit}"
-
-
-def _wrap(text: str) -> Iterator[str]:
-    """text in lines of at most LINE_CHARS_MAX characters where it has spaces to break at."""
-    line = ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > LINE_CHARS_MAX:
-            yield line
-            line = ""
-        line = f"{line} {word}" if line else word
-    if line:
-        yield line
+        order = f"({number})" if len(rows) > 1 else ""
+        guard = show_guard(row.when) if row.when else ""
+        yield row.to, Label((event,), order, guard, ", ".join(show_step(step) for step in row.do))
