@@ -1,8 +1,8 @@
 """What an agent does: handles one message at a time, asks a person, and reports to its orchestrator.
 
-data: {agent, state: of the agent's own, work: the message under way, request: the open question, asked: how many
-questions there were, floor: see turn.is_called_off}. The state changes with the reply's commit, so a message that
-was cut short is handled again from where it began.
+data: {agent, state: of the agent's own, work: the message under way, request: the open question {id, prompt, kind, at:
+UTC seconds}, asked: how many questions there were, floor: see turn.is_called_off}. The state changes with the reply's
+commit, so a message that was cut short is handled again from where it began.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ async def make_agent(ctx: RunContext) -> None:
 async def handle_message(ctx: RunContext) -> dict[str, Any]:
     """The message under way, through the agent; its reply is the result of the activity."""
     work = ctx.data["work"]
-    envelope = Envelope(ctx.data["agent"], work["message"], work["sender"], work["topic"])
-    reply = await backend_of(ctx).deliver(envelope, spawn=ctx.spawn, note=ctx.note)
+    envelope = Envelope(ctx.data["agent"], work["message"], work["sender"], work["topic"], work.get("answer", ""))
+    reply = await backend_of(ctx).deliver(envelope, spawn=ctx.spawn, note=ctx.note, process=ctx.resources.process)
     return reply.to_json()
 
 
@@ -62,13 +62,27 @@ def agent_is_gone(resource: Resource) -> bool:
 def take_work(ctx: Context) -> None:
     payload = ctx.event.payload
     ctx.data["work"] = {key: payload[key] for key in ("id", "message", "sender", "topic")}
+    ctx.data["work"]["answer"] = _answer_id(ctx, payload["id"])
+
+
+def _answer_id(ctx: Context, number: int) -> str:
+    """What clients know the answer by while it is streamed: no other has it, also not after the team was rebuilt and
+    counts from the start."""
+    return f"{ctx.path.lstrip('/')}.{number}.{round(ctx.now * 1000):x}"
 
 
 @action()
 def take_person(ctx: Context) -> None:
-    """What a person said, by way of the orchestrator; it answers the question that is open, if one is."""
-    payload = ctx.event.payload
-    _take_answer(ctx, payload["id"], payload["text"], payload["by"])
+    """What a person said, by way of the orchestrator; it answers the question that is open, if one is.
+
+    An approval is answered only by what was said after it was asked for: a "yes" that waited behind other work was
+    meant for something else.
+    """
+    payload, request = ctx.event.payload, ctx.data.get("request")
+    if request is not None and request.get("kind") == "approval" and (payload["at"] or 0.0) < request["at"]:
+        _take_said(ctx, payload["id"], PersonSaid(text=payload["text"], by=payload["by"]))
+    else:
+        _take_answer(ctx, payload["id"], payload["text"], payload["by"])
 
 
 @action()
@@ -80,10 +94,16 @@ def take_answer(ctx: Context) -> None:
 
 
 def _take_answer(ctx: Context, number: int, text: str, by: str) -> None:
-    said = PersonSaid(text=text, by=by)
-    message = {"type": "PersonSaid", "body": said.model_dump()}
-    ctx.data["work"] = {"id": number, "message": message, "sender": "", "topic": None}
+    request = ctx.data.get("request") or {"id": ""}
+    _take_said(ctx, number, PersonSaid(text=text, by=by, request=request["id"]))
     _end_request(ctx, "answered")
+
+
+def _take_said(ctx: Context, number: int, said: PersonSaid) -> None:
+    message = {"type": "PersonSaid", "body": said.model_dump()}
+    answer = _answer_id(ctx, number)
+    ctx.data["work"] = {"id": number, "message": message, "sender": "", "topic": None, "answer": answer}
+    ctx.emit("person.message", {"agent": ctx.data["agent"], "text": said.text, "by": said.by})
 
 
 @action()
@@ -120,9 +140,11 @@ def ask_person(ctx: Context) -> None:
     reply(ctx)
     _end_request(ctx, "replaced")
     ctx.data["asked"] = ctx.data.get("asked", 0) + 1
-    name, prompt = ctx.data["agent"], ctx.event.payload["result"]["prompt"]
-    ctx.data["request"] = {"id": f"{name}-{ctx.data['asked']}", "prompt": prompt}
-    ctx.emit("input.request", {"request": ctx.data["request"]["id"], "agent": name, "prompt": prompt})
+    name, result = ctx.data["agent"], ctx.event.payload["result"]
+    request = {"id": f"{name}-{ctx.data['asked']}", "prompt": result["prompt"], "kind": result["kind"], "at": ctx.now}
+    ctx.data["request"] = request
+    shown = {"request": request["id"], "agent": name, "prompt": result["prompt"], "kind": result["kind"]}
+    ctx.emit("input.request", {**shown, "details": result["details"]} if result["details"] else shown)
 
 
 @action()
@@ -132,6 +154,7 @@ def report_failure(ctx: Context) -> None:
     shown = {key: error[key] for key in ("code", "ref")}
     text = "This message could not be handled."
     ctx.emit("agent.message", {"agent": ctx.data["agent"], "text": text, "error": shown})
+    _take_back(ctx)
     _answer_parent(ctx, "failed", [])
 
 
@@ -143,7 +166,14 @@ def report_timeout(ctx: Context) -> None:
 @action()
 def report_interrupted(ctx: Context) -> None:
     _raise_floor(ctx)
+    _take_back(ctx)
     _answer_parent(ctx, "interrupted", [])
+
+
+def _take_back(ctx: Context) -> None:
+    """Clients drop what they saw of an answer that will not be finished."""
+    answer = ctx.data["work"].get("answer", "")
+    ctx.note("agent.chunk", {"agent": ctx.data["agent"], "msg": answer, "at": 0, "text": ""})
 
 
 @action()

@@ -21,6 +21,7 @@ from engine.errors import HandlerFailed, LimitExceeded
 from . import autogen_stop
 from .autogen_agent import AgentSeat, GuardedAgent, Job, make_agent, save_state
 from .backend import AgentHealth, BackendContext, Envelope, Note, Reply, SessionClosed, Spawn, StopReport
+from .children import Children, StartProcess
 from .operation import Operation
 from .team import Team, TeamMessage
 
@@ -157,7 +158,14 @@ class AutoGenBackend:
 
     # Messages
 
-    async def deliver(self, envelope: Envelope, *, spawn: Spawn | None = None, note: Note | None = None) -> Reply:
+    async def deliver(
+        self,
+        envelope: Envelope,
+        *,
+        spawn: Spawn | None = None,
+        note: Note | None = None,
+        process: StartProcess | None = None,
+    ) -> Reply:
         message = self.team.decode(envelope.message)
         async with self._turn(envelope.agent):
             agent = self._agent(envelope.agent)
@@ -166,6 +174,8 @@ class AutoGenBackend:
             agent.is_spoiled = True
             job = self._job(agent, message, envelope.sender, envelope.topic, spawn, limits.operation_s)
             job.operation.note = note or job.operation.note
+            job.operation.children = Children(process)
+            job.operation.answer_id = envelope.id
             reply = await self._run(agent, job)
             agent.is_spoiled = False
         agent.last_success = asyncio.get_running_loop().time()

@@ -5,8 +5,10 @@ The runtime sees GuardedAgent, the agent inside sees SeatRuntime; neither sees t
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from engine.errors import HandlerFailed
 
 from .backend import Out, Reply, Spawn
 from .operation import Operation, current_operation
+from .stream import Stream
 from .team import TOPIC, NeedsInput, Team, TeamMessage
 
 Ask = Callable[[str, TeamMessage, str], Awaitable[Any]]  # (recipient, message, sender) -> its handler's answer
@@ -42,7 +45,7 @@ class AgentSeat:
         self.workspace = workspace
 
     def topic(self, name: str) -> str:
-        if not TOPIC.match(name):
+        if not TOPIC.fullmatch(name):
             raise ValueError(f"{name!r} is no topic: letters, digits and _ - . = only")
         return f"{self.sid}:{name}"
 
@@ -51,6 +54,18 @@ class AgentSeat:
 
     def note(self, kind: str, data: Mapping[str, Any]) -> None:
         current_operation().note(kind, {"agent": self.name, **data})
+
+    def stream(self) -> Stream:
+        return Stream(self, current_operation().answer_id)
+
+    @asynccontextmanager
+    async def process(self, *argv: str, **kwargs: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+        children = current_operation().children
+        process = await children.start(*argv, **kwargs)
+        try:
+            yield process
+        finally:
+            await children.end(process)
 
 
 class SeatRuntime:
@@ -75,7 +90,7 @@ class SeatRuntime:
         message_id: str | None = None,
     ) -> None:
         own, _, topic = topic_id.type.partition(":")
-        if own != self._seat.sid or topic_id.source != self._seat.sid or not TOPIC.match(topic):
+        if own != self._seat.sid or topic_id.source != self._seat.sid or not TOPIC.fullmatch(topic):
             raise PermissionError(f"{topic_id} is no topic of this session: TopicId(seat.topic(name), seat.sid) is")
         current_operation().capture(out=Out(self._team.encode(message), topic=topic))
 
@@ -193,9 +208,10 @@ async def _reply(agent: GuardedAgent, operation: Operation, answer: Any) -> Repl
     state = decode(encode(dict(await save_state(agent.inner))))
     operation.capture(emit=("", state))  # only to count its bytes
     operation.emits.pop()
-    prompt = answer.prompt if answer is not None else ""
-    outcome = "needs_input" if answer is not None else "done"
-    return Reply(outcome, tuple(operation.sends), tuple(operation.emits), state, prompt)  # type: ignore[arg-type]
+    sends, emits = tuple(operation.sends), tuple(operation.emits)
+    if answer is None:
+        return Reply("done", sends, emits, state)
+    return Reply("needs_input", sends, emits, state, answer.prompt, answer.kind, answer.details)
 
 
 async def save_state(inner: Agent | None) -> Mapping[str, Any]:

@@ -13,6 +13,8 @@ from typing import Any, Literal, Protocol
 
 from engine.errors import StewardError
 
+from .children import StartProcess
+
 Message = Mapping[str, Any]  # {"type": name of a message of the team, "body": its JSON}
 Spawn = Callable[[Coroutine[Any, Any, Any], str], "asyncio.Task[Any]"]
 Note = Callable[[str, Mapping[str, Any]], None]
@@ -40,12 +42,14 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """One message for one agent. sender: an agent of the team, or "" for a person; topic: where it was published,
-    None if it was sent to this agent alone."""
+    None if it was sent to this agent alone; id: what its answer is called while it is streamed, the same each time
+    the message is handled."""
 
     agent: str
     message: Message
     sender: str = ""
     topic: str | None = None
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,21 @@ class Out:
 
 
 Result = Literal["done", "needs_input"]
+RequestKind = Literal["text", "approval"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Everything one handler did. state: the agent's own, JSON, taken the moment the handler ended."""
+    """Everything one handler did. state: the agent's own, JSON, taken the moment the handler ended. prompt, kind and
+    details: of the question to a person, if its outcome is one."""
 
     outcome: Result
     sends: Sequence[Out] = ()
     emits: Sequence[tuple[str, Mapping[str, Any]]] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
     prompt: str = ""
+    kind: RequestKind = "text"
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -84,6 +92,8 @@ class Reply:
             "emits": [[kind, dict(data)] for kind, data in self.emits],
             "state": dict(self.state),
             "prompt": self.prompt,
+            "kind": self.kind,
+            "details": dict(self.details),
         }
 
 
@@ -152,9 +162,16 @@ class Backend(Protocol):
     def close_gate(self) -> None:
         """Accept none from now on."""
 
-    async def deliver(self, envelope: Envelope, *, spawn: Spawn | None = None, note: Note | None = None) -> Reply:
+    async def deliver(
+        self,
+        envelope: Envelope,
+        *,
+        spawn: Spawn | None = None,
+        note: Note | None = None,
+        process: StartProcess | None = None,
+    ) -> Reply:
         """One message in; resolves exactly once. spawn: who owns the handler's task, else the backend; note: takes
-        volatile hints to clients.
+        volatile hints to clients; process: starts child processes and owns them, else the handler may start none.
 
         Raises SessionClosed when the backend is stopped, HandlerFailed for whatever the agent did wrong.
         Cancelling the call cancels the handler, which is forced after the grace, wait or no wait.

@@ -16,9 +16,9 @@ def result(ctx: GuardContext, *, value: str) -> bool:
 
 
 @guard()
-def waits_for_person(ctx: GuardContext) -> bool:
-    """An agent somewhere below waits for a person."""
-    return any(view.state.startswith("awaiting_") for view in ctx.tree())
+def somewhere(ctx: GuardContext, *, kind: str, states: list[str]) -> bool:
+    """An actor of this kind, somewhere below, is in one of these states."""
+    return any(view.kind == kind and view.state in states for view in ctx.tree())
 
 
 @guard()

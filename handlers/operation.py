@@ -14,6 +14,7 @@ from engine.errors import HandlerFailed, ScopeClosed
 from engine.scope import consume, detach, force_end
 
 from .backend import Limits, Note, Out, Spawn
+from .children import Children
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Operation:
         self.emits: list[tuple[str, Mapping[str, Any]]] = []
         self.was_forced = False
         self.note: Note = _nowhere
+        self.children = Children(None)
+        self.answer_id = ""
         self._limits = limits
         self._bytes = 0
         self._why: Exception | None = None
@@ -178,6 +181,7 @@ class Operation:
             # Timers that the handler left behind hold its context, and that holds this object, for long.
             self._on_over = _nobody
             self.note = _nowhere
+            self.children.kill()
 
     def _disarm(self) -> None:
         if self._timer is not None:

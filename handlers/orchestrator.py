@@ -16,7 +16,6 @@ from engine.resources import Resource
 from . import turn
 from .autogen import AutoGenBackend
 from .backend import Backend, BackendContext, Limits, Spawn
-from .team import PersonSaid
 
 LIMITS: Final = Limits()
 OLDEST_S: Final = 900.0  # a handler at work for longer has outlived its own time-out
@@ -121,18 +120,18 @@ def open_play(ctx: Context) -> None:
 
 
 @action()
-def hand_to_agents(ctx: Context) -> None:
-    """What a person says: to the agent named, else to one that waits for a person, else to whom the team names."""
+def hand_to_agents(ctx: Context, *, first: str | None = None) -> None:
+    """What a person says: to the agent named, else to one in the state `first`, else to whom the team names."""
     payload = ctx.event.payload
     team, options = turn.team_of(ctx)
-    waiting = [name for name, view in ctx.children.items() if view.state.startswith("awaiting_")]
+    waiting = [name for name, view in ctx.children.items() if view.state == first]
     agent = payload["agent"] or next(iter(waiting), None) or team.route(payload["text"], options)
     team.role(agent, options)
-    said = PersonSaid(text=payload["text"], by=payload["by"] or "")
     found = turn.book(ctx.data)
     number = found.take(agent)
     _write(ctx, found)
-    ctx.send(agent, "person_said", {"id": number, **said.model_dump()})
+    said = {"text": payload["text"], "by": payload["by"] or "", "at": payload["at"]}
+    ctx.send(agent, "person_said", {"id": number, **said})
 
 
 @action()
@@ -178,9 +177,9 @@ def _write(ctx: Context, found: turn.Book) -> None:
 
 
 @check()
-def runtime_moves(ctx: GuardContext) -> str | None:
-    """While the orchestrator is ready or works, its runtime is there and accepts messages."""
-    if ctx.state not in ("ready", "working"):
+def runtime_moves(ctx: GuardContext, *, states: list[str]) -> str | None:
+    """While the orchestrator is in one of these states, its runtime is there and accepts messages."""
+    if ctx.state not in states:
         return None
     return None if backend_of(ctx).is_accepting else "the runtime accepts nothing"
 

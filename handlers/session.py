@@ -18,12 +18,19 @@ from .team import NAME, find_team
 DEFAULT_TEAM: Final = "chess"
 
 
-def teams_of(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def default_team(ctx: GuardContext) -> str:
+    """Who plays if nobody was asked for: the first that the program was configured with, unless chess is there."""
+    teams = ctx.services["teams"]
+    return DEFAULT_TEAM if DEFAULT_TEAM in teams else next(iter(teams), DEFAULT_TEAM)
+
+
+def teams_of(ctx: GuardContext) -> dict[str, dict[str, Any]]:
     """Orchestrators' ids and first data: one "main", or one for each of data["teams"] ({id: {team, options}})."""
+    data: Mapping[str, Any] = ctx.data
     several = data.get("teams")
     if several is None:
-        return {"main": {"team": data.get("team") or DEFAULT_TEAM, "options": data.get("options") or {}}}
-    if not isinstance(several, dict) or not several or not all(NAME.match(str(name)) for name in several):
+        return {"main": {"team": data.get("team") or default_team(ctx), "options": data.get("options") or {}}}
+    if not isinstance(several, dict) or not several or not all(NAME.fullmatch(str(name)) for name in several):
         raise Refused("bad_payload", "`teams` is an object of orchestrators' names, each with team and options")
     return {name: {"team": one["team"], "options": one.get("options") or {}} for name, one in several.items()}
 
@@ -33,7 +40,7 @@ def check_permissions(ctx: RunContext, *, role: str | None = None) -> None:
     """role: who creates a session must have it. Unknown teams and options that do not fit are refused here too."""
     if role is not None and role not in ctx.data.get("roles", ()):
         raise Refused("forbidden", f"to create a session one needs the role {role!r}")
-    for one in teams_of(ctx.data).values():
+    for one in teams_of(ctx).values():
         find_team(ctx.services["teams"], one["team"]).read_options(one["options"])
 
 
@@ -46,7 +53,7 @@ def open_workspace(ctx: RunContext) -> None:
     path = Path(root) / ctx.sid
     # Held before it is made: a directory that nobody holds is never removed.
     ctx.resources.hold("workspace", path.name, str(path))
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)  # what an agent puts there is nobody else's
 
 
 @action()
@@ -71,7 +78,7 @@ def workspace_is_gone(resource: Resource) -> bool:
 @action()
 async def start_orchestrators(ctx: RunContext) -> None:
     """Those that are there already are waited for, until they have left their first state."""
-    for name, data in teams_of(ctx.data).items():
+    for name, data in teams_of(ctx).items():
         await ctx.start_child("orchestrator", name, data)
 
 
@@ -88,22 +95,29 @@ def check_health(ctx: RunContext) -> None:
         raise HandlerFailed("check_health", "raised", ill)
 
 
+@action()
+def tell_report(ctx: Context) -> None:
+    """What became of everything that a child held which ended before its parent did."""
+    payload = ctx.event.payload
+    ctx.emit("cleanup.report", {"actor": payload["path"], "report": payload["report"]})
+
+
 @check()
 def orchestrators(ctx: GuardContext) -> str | None:
     """Every orchestrator is there and works."""
-    missing = [name for name in teams_of(ctx.data) if name not in ctx.children]
+    missing = [name for name in teams_of(ctx) if name not in ctx.children]
     ending = [name for name, view in ctx.children.items() if view.is_ending]
     ill = [*(f"{name} is gone" for name in missing), *(f"{name} is ending" for name in ending)]
     return "; ".join(ill) or None
 
 
 @action()
-def deliver(ctx: Context) -> None:
-    """What a person says, to the orchestrator it is for."""
+def deliver(ctx: Context, *, first: str | None = None) -> None:
+    """What a person says, to the orchestrator it is for. first: the state of agents that wait for a person."""
     payload = ctx.event.payload
-    orchestrator, agent = find_receiver(ctx, payload.get("agent"))
+    orchestrator, agent = find_receiver(ctx, payload.get("agent"), first)
     by = ctx.event.caller.user or ctx.user
-    ctx.send(orchestrator, "task", {"text": payload["text"], "agent": agent, "by": by})
+    ctx.send(orchestrator, "task", {"text": payload["text"], "agent": agent, "by": by, "at": ctx.now})
 
 
 @action()
@@ -118,16 +132,16 @@ def interrupt_work(ctx: Context) -> None:
     ctx.send(orchestrator, "interrupt", {"agent": inner})
 
 
-def find_receiver(ctx: GuardContext, agent: str | None) -> tuple[str, str | None]:
+def find_receiver(ctx: GuardContext, agent: str | None, first: str | None = None) -> tuple[str, str | None]:
     """(orchestrator, agent or None for the team to choose) of "orchestrator", "orchestrator/agent" or "agent".
 
-    Nobody named: the orchestrator of which an agent waits for a person, else the first. Raises Refused.
+    Nobody named: the orchestrator of which an agent is in the state `first`, else the first. Raises Refused.
     """
     if not ctx.children:
         raise Refused("unknown_actor", "no team is there")
     views = list(ctx.tree())
     if agent is None:
-        waiting = (view.path.split("/")[1] for view in views if view.state.startswith("awaiting_"))
+        waiting = (view.path.split("/")[1] for view in views if view.state == first)
         return next(waiting, next(iter(ctx.children))), None
     if agent in ctx.children:
         return agent, None

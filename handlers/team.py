@@ -5,20 +5,24 @@ A module that offers teams exposes them as TEAM or TEAMS; the configuration name
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import Refused
+from engine.sentences import sentence, unknown
 
-from .backend import Message, Out
+from .backend import Message, Out, RequestKind
+from .stream import Stream
 
-NAME: Final = re.compile(r"^[a-z][a-z0-9_-]{0,62}$")
-TOPIC: Final = re.compile(r"^[\w.=-]{1,64}$")  # no colon: that one divides the session from the topic
+NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+TOPIC: Final = re.compile(r"[\w.=-]{1,64}")  # no colon: that one divides the session from the topic
 
 
 class TeamMessage(BaseModel):
@@ -28,16 +32,23 @@ class TeamMessage(BaseModel):
 
 
 class PersonSaid(TeamMessage):
-    """A person wrote to this agent, asked or not."""
+    """A person wrote to this agent, asked or not. request: the open question that this answers, "" if there was none
+    or if it was said before an approval was asked for: nobody approves what they have not seen."""
 
     text: str
     by: str = ""
+    request: str = ""
 
 
 class NeedsInput(TeamMessage):
-    """What a handler returns to say: I can go on only when a person has said something."""
+    """What a handler returns to say: I can go on only when a person has said something.
+
+    kind: `approval` asks for yes or no. details: JSON, what a page may show beside the prompt.
+    """
 
     prompt: str
+    kind: RequestKind = "text"
+    details: dict[str, Any] = Field(default_factory=dict)
 
 
 class Seat(Protocol):
@@ -62,6 +73,16 @@ class Seat(Protocol):
     def note(self, kind: str, data: Mapping[str, Any]) -> None:
         """A volatile hint for whoever is connected now."""
 
+    def stream(self) -> Stream:
+        """The answer that this handler writes, told while it is written; one for each handler."""
+
+    def process(self, *argv: str, **kwargs: Any) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+        """`async with seat.process("python", "x.py", stdout=PIPE) as child`: a child process at the head of a process
+        group of its own. Whoever is left of the group ends with the block, or with the handler if that ends first.
+
+        The agent's actor owns it: it counts against `processes` (LimitExceeded) and stands in the clean-up report.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class Role:
@@ -72,14 +93,15 @@ class Role:
     topics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not NAME.match(self.name) or not all(TOPIC.match(topic) for topic in self.topics):
+        if not NAME.fullmatch(self.name) or not all(TOPIC.fullmatch(topic) for topic in self.topics):
             raise ValueError(f"the role {self.name!r} or one of its topics {self.topics!r} is no valid name")
 
 
 @dataclass(frozen=True)
 class Team:
     """cast: who plays, given the options. opening: the first messages, sent once in a session's life. route: which
-    agent gets what a person says, when no agent waits for it; raises Refused if it is for nobody."""
+    agent gets what a person says, when no agent waits for it; raises Refused if it is for nobody. description: one
+    sentence for whoever chooses a team."""
 
     name: str
     options: type[BaseModel]
@@ -87,14 +109,21 @@ class Team:
     cast: Callable[[Any], Sequence[Role]]
     opening: Callable[[Any], Sequence[Out]]
     route: Callable[[str, Any], str]
+    description: str = ""
 
     def read_options(self, given: Mapping[str, Any] | None) -> Any:
         """Raises Refused naming every option that does not fit."""
         try:
             return self.options.model_validate(dict(given or {}))
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            problems = "; ".join(self._problem(one) for one in error.errors(include_input=False))
             raise Refused("bad_payload", f"options of the team {self.name}: {problems}") from None
+
+    def _problem(self, item: Mapping[str, Any]) -> str:
+        where = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
+            return unknown("option", where, list(self.options.model_fields))
+        return f"{where}: {sentence(item)}" if where else sentence(item)
 
     def encode(self, message: TeamMessage) -> dict[str, Any]:
         """Raises TypeError for a message that is none of the team's."""
@@ -124,5 +153,5 @@ class Team:
 def find_team(teams: Mapping[str, Team], name: str) -> Team:
     """Raises Refused naming the teams there are."""
     if name not in teams:
-        raise Refused("bad_payload", f"there is no team {name!r}; there is: {', '.join(sorted(teams)) or 'none'}")
+        raise Refused("bad_payload", unknown("team", name, sorted(teams)))
     return teams[name]

@@ -14,15 +14,18 @@ PROPOSALS = "proposals"  # topic: what an engine wants to play, for the arbiter
 
 
 class Options(BaseModel):
-    """plies: half-moves after which an unfinished game is broken off. depth: half-moves an engine looks ahead."""
+    """What a match is to be. The descriptions and examples are for pages that offer these options."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    white: Player = "engine"
-    black: Player = "engine"
-    depth: int = Field(default=1, ge=1, le=3)
-    seed: int = Field(default=7, ge=0, lt=2**53)
-    plies: int = Field(default=60, ge=1, le=600)
+    white: Player = Field(default="engine", description="Who plays white")
+    black: Player = Field(default="engine", description="Who plays black")
+    depth: int = Field(default=1, ge=1, le=3, description="Half-moves an engine looks ahead")
+    seed: int = Field(default=7, ge=0, lt=2**53, description="The same seed gives the same game")
+    plies: int = Field(default=60, ge=1, le=600, description="Half-moves after which a game is broken off")
+    pause_ms: int = Field(
+        default=0, ge=0, le=10_000, examples=[600], description="Milliseconds an engine waits, so that one can follow"
+    )
 
     def player(self, side: str) -> Player:
         return self.white if side == "white" else self.black

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ class Engine(RoutedAgent):
     @message_handler
     async def move(self, message: YourMove, ctx: MessageContext) -> None:
         board = chess.Board(message.fen)
+        await asyncio.sleep(self._options.pause_ms / 1000)
         found = await best_move(board, self._options.depth, self._options.seed, message.ply)
         answer = Proposal(side=self._seat.name, ply=message.ply + 1, uci=found.uci())
         await self.publish_message(answer, TopicId(self._seat.topic(PROPOSALS), self._seat.sid))

@@ -36,4 +36,5 @@ TEAM = Team(
     cast=cast,
     opening=opening,
     route=route,
+    description="Two engines play, or you against one; an arbiter judges and a scribe keeps the record.",
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,16 @@ from typing import Any
 import chess
 import chess.pgn
 import pytest
+from dying import DyingJournal, live_until_dead
 from patience import until_it
 
-from engine.journal.memory import MemoryJournal
 from engine.session import Session
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
 from examples.chess import TEAM
+from server.config import HANDLER_MODULES
 
-HANDLERS = ("handlers.guards", "handlers.session", "handlers.orchestrator", "handlers.agent")
-COMPILED = machines(Path(__file__).parents[2] / "lifecycle.yaml", *HANDLERS)
+COMPILED = machines(Path(__file__).parents[2] / "lifecycle.yaml", *HANDLER_MODULES)
 
 
 def rig(journal: Any = None, **services: Any) -> Rig:
@@ -237,35 +236,13 @@ async def test_several_teams_in_one_session() -> None:
         assert (refused.status, refused.code) == ("failed", "unknown_actor")
 
 
-class DyingJournal(MemoryJournal):
-    """Takes nothing after a number of appends, as if the process died right there."""
-
-    def __init__(self, appends: int) -> None:
-        super().__init__()
-        self.left = appends
-        self.died = asyncio.Event()
-
-    def append(self, append: Any) -> Any:
-        if self.left == 0 and not self._is_held:
-            self._run()
-            self.hold()
-            self.died.set()
-        self.left -= 1
-        return super().append(append)
-
-
 async def first_life(journal: DyingJournal, data: dict[str, Any]) -> None:
-    r = rig(journal)
-    await r.manager.start()
-    session = await r.manager.create(data=data)
-    session.attach("control")
-    playing = asyncio.ensure_future(r.settle())
-    dying = asyncio.ensure_future(journal.died.wait())
-    await asyncio.wait({playing, dying}, return_when=asyncio.FIRST_COMPLETED)
-    journal.hold()
-    playing.cancel()
-    dying.cancel()
-    await asyncio.wait({playing, dying})
+    async def play(r: Rig) -> None:
+        session = await r.manager.create(data=data)
+        session.attach("control")
+        await r.settle()
+
+    await live_until_dead(journal, rig(journal), play)
 
 
 async def second_life(journal: DyingJournal) -> list[str] | None:

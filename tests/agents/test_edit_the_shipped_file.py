@@ -7,10 +7,10 @@ from pathlib import Path
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time
 from examples.chess import TEAM
+from server.config import HANDLER_MODULES
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "lifecycle.yaml").read_text()
-HANDLERS = ("handlers.session", "handlers.orchestrator", "handlers.agent", "handlers.guards")
 GREETING = (
     "      greeting: {after: {3s: active}, defer: [say], transitions: {last_connection_lost: [], restored: []}}\n"
 )
@@ -22,13 +22,19 @@ def edited(workspaces: Path, *edits: tuple[str, str]) -> Rig:
     for old, new in edits:
         assert text.count(old) == 1, f"{text.count(old)} times in the file: {old}"
         text = text.replace(old, new)
-    return Rig(machines(text, *HANDLERS), services={"teams": {"chess": TEAM}, "workspace_root": workspaces})
+    return Rig(machines(text, *HANDLER_MODULES), services={"teams": {"chess": TEAM}, "workspace_root": workspaces})
 
 
 @in_virtual_time
 async def test_another_window(tmp_path: Path) -> None:
     """Nobody comes back within seven seconds instead of thirty."""
-    async with edited(tmp_path, ("30s: {when: {not: waits_for_person}, to: terminating}", "7s: terminating")) as r:
+    async with edited(
+        tmp_path,
+        (
+            "30s: {when: {not: {somewhere: {kind: agent, states: [awaiting_input]}}}, to: terminating}",
+            "7s: terminating",
+        ),
+    ) as r:
         session = await r.create(data=CREATE, is_connected=False)
         assert session.window_s == 7
         await r.advance(6.9)

@@ -22,9 +22,9 @@ from engine.sessions import SessionManager
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time
 from examples.chess import TEAM as CHESS
+from server.config import HANDLER_MODULES
 
-HANDLERS = ("handlers.guards", "handlers.session", "handlers.orchestrator", "handlers.agent")
-COMPILED = machines(Path(__file__).parents[2] / "lifecycle.yaml", *HANDLERS)
+COMPILED = machines(Path(__file__).parents[2] / "lifecycle.yaml", *HANDLER_MODULES)
 SERVICES = {"teams": {"hostile": HOSTILE, "chess": CHESS}}
 FORCED = {"swallows_cancellation", "swallows_everything"}
 

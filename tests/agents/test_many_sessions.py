@@ -24,9 +24,9 @@ from engine.machine import compile_machines
 from engine.registry import Registry
 from engine.session import Session
 from engine.sessions import SessionManager
+from server.config import HANDLER_MODULES
 
 ROOT = Path(__file__).parent.parent.parent
-HANDLERS = ("handlers.session", "handlers.orchestrator", "handlers.agent", "handlers.guards")
 SESSIONS = 400
 HOSTILE = 100
 SPINNING = 4  # each stands the loop still until the watchdog bites, for all
@@ -82,8 +82,8 @@ def assert_true_report(session: Session) -> None:
 @pytest.mark.slow
 async def test_every_session_ends_within_its_bounds_and_nothing_is_left(base: dict[str, int], tmp_path: Path) -> None:
     """C1, C2, C3, C4: counted independently of the project's own books."""
-    spec = load_spec(ROOT / "lifecycle.yaml", Registry.of(*HANDLERS))
-    machines = compile_machines(spec, Registry.of(*HANDLERS))
+    spec = load_spec(ROOT / "lifecycle.yaml", Registry.of(*HANDLER_MODULES))
+    machines = compile_machines(spec, Registry.of(*HANDLER_MODULES))
     services: dict[str, Any] = {"teams": {"hostile": hostile.TEAM}, "workspace_root": tmp_path}
     manager = SessionManager(machines, MemoryJournal(), services=services)
     tasks, files = asyncio.all_tasks(), descriptors()
