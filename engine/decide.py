@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from .plan import Row, StatePlan
 from .records import Event
+from .spec import ENGINE_EVENTS
 
 Verb = Literal["take", "refuse", "ignore", "defer", "already"]
 LEAVE_A_CLEANUP: Final = frozenset({"done", "failed"})
@@ -67,7 +68,8 @@ def _refusal(state: StatePlan, event: Event) -> Decision:
     if state.is_quarantine:
         message = f"it is in quarantine ({state.name}) and waits for a person; {event.name!r} is not possible"
         return Decision("refuse", code="quarantined", message=message)
-    open_events = ", ".join(sorted(name for name, rows in state.rows.items() if rows and " " not in name)) or "none"
+    outside = (name for name, rows in state.rows.items() if rows and name not in ENGINE_EVENTS and " " not in name)
+    open_events = ", ".join(sorted(outside)) or "none"
     message = f"{event.name!r} is not possible in {state.name}; what is: {open_events}"
     return Decision("refuse", code="not_now", message=message)
 

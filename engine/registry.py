@@ -22,6 +22,14 @@ from .spec import Reference
 Role = Literal["guard", "action", "probe", "check"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 _MARK: Final = "__steward_handler__"
+# What pydantic calls a type, in the words of the language.
+WORDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "list": "a list",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +194,11 @@ def _problem(model: type[ArgumentModel], item: Any) -> tuple[str, str]:
         "extra_forbidden": f"takes no argument {name!r} (it takes: {', '.join(model.model_fields) or 'none'})",
         "missing": f"needs the argument {name!r}",
     }
-    return name, texts.get(item["type"], str(item["msg"]).removeprefix("Value error, "))
+    wanted = WORDS.get(item["type"].partition("_")[0])
+    if wanted is not None and item["type"].endswith(("_type", "_parsing")):
+        return name, f"must be {wanted}, not {item['input']!r}"
+    plain = str(item["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
+    return name, texts.get(item["type"], plain)
 
 
 def _functions(source: ModuleType | str | Callable[..., Any]) -> list[Callable[..., Any]]:
