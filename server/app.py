@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import logging
 import os
@@ -12,11 +11,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 
-from engine.errors import RegistryError, StewardError
+from engine.errors import StewardError
 from engine.journal.base import Journal
 from engine.loader import load_spec
 from engine.machine import compile_machines
@@ -25,20 +25,23 @@ from engine.sessions import SessionManager
 from engine.spec import Spec
 
 from .auth import Credentials, Gate, key_of
-from .checking import load_handlers
 from .codes import Fault
-from .config import DEFAULT_TEAMS, Settings
+from .config import Settings
 from .desk import Desk
 from .frames import FRAME_BYTES_MAX
 from .http import Http
+from .loading import load_handlers, load_teams
 from .outbox import CLOSE_S
+from .pages import Pages
+from .pictures import Pictures
 from .pool import Pool
+from .privacy import make_private
 from .problems import shell
 from .stopping import Stopper
-from .version import version
 
 BACKLOG: Final = 1024  # connections the kernel holds before they are accepted
 HANDLERS_S: Final = 2.0  # for HTTP requests under way when the server leaves
+WORKSPACES: Final = "workspaces"  # in the data directory
 log = logging.getLogger("steward.app")
 
 
@@ -62,35 +65,20 @@ class Parts:
 PARTS: Final = web.AppKey("parts", Parts)
 
 
-def load_teams(settings: Settings) -> dict[str, Any]:
-    """The teams by name. Raises RegistryError naming the one that does not load.
-
-    The default ones need an extra that may not be installed; without it they are left out, and the log says so.
-    """
-    teams = {}
-    for name, place in settings.teams.items():
-        module, _, attribute = place.partition(":")
-        try:
-            teams[name] = getattr(importlib.import_module(module), attribute)
-        except Exception as error:
-            text = f"the team {name!r} ({place}) does not load: {type(error).__name__}: {error}"
-            if DEFAULT_TEAMS.get(name) != place or not isinstance(error, ImportError):
-                raise RegistryError(text) from error
-            log.warning("%s; pip install 'session-steward[%s]' brings what it needs", text, name)
-    return teams
-
-
 def ready_data(settings: Settings) -> None:
     """The data directory, readable by this user only. Raises StartError saying what would help."""
     try:
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        why_not = make_private(settings.data) or make_private(settings.data / WORKSPACES, is_ours=True)
         probe = settings.data / f".writable.{os.getpid()}"
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
+        why = "there is a file of that name" if isinstance(error, FileExistsError) else error.strerror
         raise StartError(
-            f"the data directory {settings.data} cannot be written: {error.strerror}; choose another with --data"
+            f"the data directory {settings.data} cannot be written: {why}; choose another with --data"
         ) from None
+    if why_not is not None:
+        raise StartError(f"the data directory {settings.data} cannot be used: {why_not}, or choose another with --data")
 
 
 def build(
@@ -112,10 +100,12 @@ def build(
         control_max=settings.control_max,
         observe_max=settings.observe_max,
     )
-    http = Http(desk, pool, spec, settings.timing, version())
+    http = Http(desk, pool, spec, settings.timing)
     app = web.Application(middlewares=[shell(Gate(settings))], client_max_size=FRAME_BYTES_MAX)
     app[PARTS] = Parts(settings, spec, manager, desk, pool, http, insisted or asyncio.Event().wait)
     app.add_routes(http.routes())
+    app.add_routes(Pages(spec, (services or {}).get("teams", {}), allow_breaking=settings.allow_breaking).routes())
+    app.add_routes(Pictures(spec).routes())
     app.cleanup_ctx.append(_sessions)
     app.cleanup_ctx.append(_sweep)
     app.on_shutdown.append(_leave)
@@ -193,7 +183,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartError(
-            f"cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}; choose another with --port"
+            f"cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}; "
+            "choose another with --port, or --port 0 for any free one"
         ) from None
     return listener
 
@@ -219,11 +210,15 @@ async def _run(settings: Settings, stopper: Stopper, announce: Callable[[str, st
 
     registry = load_handlers(settings)
     spec = load_spec(settings.lifecycle, registry)
-    services = {"teams": load_teams(settings), "workspace_root": settings.data / "workspaces"}
+    services = {
+        "teams": load_teams(settings),
+        "workspace_root": settings.data / WORKSPACES,
+        "allow_breaking": settings.allow_breaking,
+    }
     ready_data(settings)
     listener = listening_socket(settings.host, settings.port)
     try:
-        key = None if settings.open or settings.api_keys else key_of(settings.key_file)
+        key = None if settings.open or settings.api_keys else _key(settings)
         journal = SqliteJournal(settings.data / "log.sqlite")
         app = build(settings, spec, registry, journal, key=key, services=services, insisted=stopper.insisted)
         runner = web.AppRunner(
@@ -237,10 +232,27 @@ async def _run(settings: Settings, stopper: Stopper, announce: Callable[[str, st
             announce(url, key)
             await asyncio.Event().wait()
         finally:
-            settings.address_file.unlink(missing_ok=True)
+            _forget_address(settings.address_file)
             await stop(runner)
     finally:
         listener.close()
+
+
+def _forget_address(file: Path) -> None:
+    """Remove what this process wrote there; a second server that was refused here leaves the first one's alone."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        if json.loads(file.read_text())["pid"] == os.getpid():
+            file.unlink()
+
+
+def _key(settings: Settings) -> str:
+    try:
+        return key_of(settings.key_file)
+    except OSError as error:
+        raise StartError(
+            f"the key file {settings.key_file} cannot be made: {error.strerror}; move away what is there, "
+            "or choose another directory with --data"
+        ) from None
 
 
 def _url(host: str, listener: socket.socket) -> str:

@@ -43,7 +43,8 @@ def new_token_id() -> str:
 
 def digest_of(token: str) -> bytes:
     """What is stored instead of a token. Tokens are random, so a plain hash cannot be searched."""
-    return hashlib.sha256(token.encode()).digest()
+    # A header may hold bytes that are no UTF-8, which aiohttp reads as surrogates: nobody's token, but no error either.
+    return hashlib.sha256(token.encode(errors="surrogateescape")).digest()
 
 
 def is_token(text: str) -> bool:

@@ -1,20 +1,18 @@
-"""`steward check` and `steward diagram`: a lifecycle file read, its mistakes told, what it says drawn."""
+"""`steward check`: a lifecycle file read, its mistakes told."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.diagram import dot, mermaid, ownership_dot, ownership_mermaid, write
 from engine.errors import Diagnostic, RegistryError, SpecError
 from engine.loader import load_spec
-from engine.registry import Registry
 from engine.spec import Spec
 
 from .config import Settings
+from .loading import load_handlers
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +45,14 @@ class Finding:
             yield f"{count} problem{'s' if count > 1 else ''} in {self.file}"
 
 
-def load_handlers(settings: Settings) -> Registry:
-    """Raises RegistryError. Modules beside the place where steward was called are found too."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    return Registry.of(*settings.handlers)
+def advice(error: SpecError) -> str:
+    """What helps who has no file (yet)."""
+    if any(item.code == "missing-file" for item in error.diagnostics):
+        return (
+            "\n`steward init DIR` makes a project with a lifecycle file; "
+            "--lifecycle FILE, or lifecycle in steward.toml, names another"
+        )
+    return ""
 
 
 def diagnose(settings: Settings) -> Finding:
@@ -60,26 +60,7 @@ def diagnose(settings: Settings) -> Finding:
     try:
         return Finding(file, 0, spec=load_spec(file, load_handlers(settings)))
     except SpecError as error:
-        return Finding(file, 1 if error.is_readable else 2, diagnostics=error.diagnostics)
+        code = 1 if error.is_readable else 2
+        return Finding(file, code, diagnostics=error.diagnostics, error=advice(error).strip())
     except (RegistryError, OSError) as error:
         return Finding(file, 2, error=str(error))
-
-
-def draw(spec: Spec, form: str, kind: str | None, output: Path | None) -> Iterator[str]:
-    """The pictures as text, or the paths they were written to. Raises OSError."""
-    if output is not None and kind is None:
-        yield from (str(path) for path in write(spec, output))
-        return
-    machine_text, ownership_text = (dot, ownership_dot) if form == "dot" else (mermaid, ownership_mermaid)
-    kinds = spec.machines if kind is None else [kind]
-    texts = {name: machine_text(spec.machines[name]) for name in kinds}
-    if kind is None:
-        texts["who-owns-whom"] = ownership_text(spec)
-    for name, text in texts.items():
-        if output is None:
-            yield text
-            continue
-        output.mkdir(parents=True, exist_ok=True)
-        path = output / f"{name}.{'dot' if form == 'dot' else 'mmd'}"
-        path.write_text(text)
-        yield str(path)

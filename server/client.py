@@ -6,44 +6,67 @@ import asyncio
 import json
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 
 import aiohttp
 
 from engine.errors import StewardError
 
+from .frames import SERVER_FRAME_BYTES_MAX
+
+CUT: Final = 1006  # how a close without a close frame is told
 DIAL_S: Final = 3.0  # for TCP and the upgrade
 WELCOME_S: Final = 10.0
 FIRST_DIALS_MAX: Final = 3  # with no welcome ever, the address is more likely wrong than the server away
 SILENCE_S: Final = 30.0  # a server that pings every 10 s and says nothing for that long is gone
 BACKOFF_S_MAX: Final = 5.0
-FRAME_BYTES_MAX: Final = 256 * 1024
 
 
 class Stopped(StewardError):
     """The server's last word: a close that says not to dial again."""
 
     def __init__(self, code: int, message: str) -> None:
-        super().__init__(f"{message} ({code})")
+        super().__init__(message)
         self.code = code
 
 
-class Client:
-    """One client of one session. frames() gives every frame that is new; command() may be called meanwhile."""
+def http_session() -> aiohttp.ClientSession:
+    """One that follows no redirect: a hello has the key in it, which is for the server that was named."""
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_refuse)
+    return aiohttp.ClientSession(trace_configs=[trace])
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, create: dict[str, Any], auth: str | None) -> None:
+
+async def _refuse(session: aiohttp.ClientSession, context: Any, answer: aiohttp.TraceRequestRedirectParams) -> None:
+    raise Stopped(CUT, f"{answer.url} sends you to another address; name that one with --url if you trust it")
+
+
+class Client:
+    """One client of one session. frames() gives every frame that is new; command() may be called meanwhile.
+
+    create: what a new session is to be; None with the token of one that is there.
+    """
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        create: dict[str, Any] | None,
+        auth: str | None,
+        *,
+        token: str | None = None,
+    ) -> None:
+        self.token = token or secrets.token_urlsafe(32)
         self._http = http
-        self._url = url.rstrip("/") + "/v1/ws"
-        self._hello: dict[str, Any] = {
-            "t": "hello",
-            "token": secrets.token_urlsafe(32),
-            "cid": secrets.token_urlsafe(9),
-            "n": 0,
-            "create": create,
-        }
+        self._address = url.rstrip("/")
+        self._url = self._address + "/v1/ws"
+        self._hello: dict[str, Any] = {"t": "hello", "token": self.token, "cid": secrets.token_urlsafe(9), "n": 0}
+        if create is not None:
+            self._hello["create"] = create
         if auth is not None:
             self._hello["auth"] = auth
+        self._is_known = False  # whether anything that speaks our protocol has ever answered
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._unanswered: dict[int, dict[str, Any]] = {}
         self._last_c = 0
@@ -56,24 +79,28 @@ class Client:
         await self._send(self._unanswered[self._last_c])
         return self._last_c
 
-    async def frames(self) -> AsyncIterator[dict[str, Any]]:
+    async def frames(self) -> AsyncGenerator[dict[str, Any], None]:
         """Every frame, each event once and in order, over as many connections as it takes. Raises Stopped."""
         attempt = 0
         while True:
             wait_s = random.uniform(0, min(BACKOFF_S_MAX, 2.0**attempt))
             try:
                 async with asyncio.timeout(DIAL_S):
-                    self._socket = await self._http.ws_connect(self._url, max_msg_size=FRAME_BYTES_MAX)
+                    self._socket = await self._http.ws_connect(self._url, max_msg_size=SERVER_FRAME_BYTES_MAX)
                 async for frame in self._connected(self._socket):
+                    self._is_known = True
                     if frame["t"] == "welcome":
                         attempt = 0
                     yield frame
                 wait_s = self._wait_after_close(self._socket, wait_s)
-                yield {"t": "lost", "why": f"closed with {self._socket.close_code}"}
-            except (TimeoutError, aiohttp.ClientError, ConnectionError) as error:
-                if "cur" not in self._hello and attempt + 1 >= FIRST_DIALS_MAX:
-                    raise Stopped(1006, f"nobody answers at {self._url}; does `steward serve` run there?") from error
-                yield {"t": "lost", "why": str(error) or type(error).__name__}
+                why = self._last_error.get("msg", "the server closed the connection")
+                yield {"t": "lost", "code": self._socket.close_code or CUT, "why": why}
+            except (TimeoutError, aiohttp.ClientError, ConnectionError, ValueError) as error:
+                if self._is_known:
+                    yield {"t": "lost", "code": CUT, "why": str(error) or type(error).__name__}
+                elif attempt + 1 >= FIRST_DIALS_MAX:
+                    text = f"nobody answers at {self._address}; does `steward serve` run there?"
+                    raise Stopped(CUT, text) from error
             finally:
                 await self._drop()
             attempt += 1
@@ -117,7 +144,7 @@ class Client:
         self._hello["cur"]["seq"] = seq
 
     def _wait_after_close(self, socket: aiohttp.ClientWebSocketResponse, wait_s: float) -> float:
-        code = socket.close_code or 1006
+        code = socket.close_code or CUT
         if code // 100 in (43, 44, 45):
             raise Stopped(code, self._last_error.get("msg", "the server closed the connection"))
         retry_ms = self._last_error.get("retry_ms")

@@ -39,6 +39,7 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "bad_frame": Remedy(4400, 400, "the frame is not what the protocol allows here; do not repeat it"),
     "forbidden": Remedy(4403, 403, "you may not do this; do not repeat it"),
     "too_large": Remedy(4413, 413, "the frame is too large; do not repeat it"),
+    "bad_payload": Remedy(4422, 422, "what was asked for does not fit; do not repeat it"),
     "ended": Remedy(4500, 410, "the session has ended; its log was sent"),
     "replaced": Remedy(4501, 409, "a newer connection of this client took over"),
 }

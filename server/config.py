@@ -6,12 +6,18 @@ Flags win over the environment (STEWARD_PORT=9000), which wins over the file ste
 from __future__ import annotations
 
 import ipaddress
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -19,16 +25,40 @@ from pydantic_settings import (
 )
 
 from engine.errors import StewardError
+from engine.sentences import sentence, unknown
 
 from .protocol import Timing
 
 PREFIX: Final = "STEWARD_"
 CONFIG_FILE: Final = Path("steward.toml")
+NO_SETTINGS: Final = ("STEWARD_KEY",)  # variables for the commands that ask a server
 GRACE_S_MAX: Final = 600.0
-HANDLER_MODULES: Final = ("handlers.guards", "handlers.session", "handlers.orchestrator", "handlers.agent")
+HANDLER_MODULES: Final = (
+    "handlers.guards",
+    "handlers.session",
+    "handlers.orchestrator",
+    "handlers.agent",
+    "handlers.breaking",
+)
+DEFAULT_TEAMS: Final = {
+    "chess": "examples.chess:TEAM",
+    "support": "examples.support:TEAM",
+    "coder": "examples.coder:TEAM",
+}
 
 
-DEFAULT_TEAMS: Final = {"chess": "examples.chess:TEAM"}
+# In the environment: a name, several divided by commas, or a JSON list.
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by name or address, can only be this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class ConfigError(StewardError):
@@ -40,9 +70,14 @@ class ApiKey(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@:-]{1,128}$")]
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
-    roles: frozenset[str] = frozenset()
+    user: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@:-]{1,128}$")] = Field(
+        description="whose sessions they are; limits for one user count them"
+    )
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] = Field(description="of the key, in hex")
+    roles: frozenset[str] = Field(
+        default=frozenset(),
+        description="what guards of the lifecycle file ask for; `admin` sees and ends every session",
+    )
 
 
 class Settings(BaseSettings):
@@ -52,8 +87,8 @@ class Settings(BaseSettings):
     config_file: ClassVar[Path] = CONFIG_FILE
 
     lifecycle: Path = Field(default=Path("lifecycle.yaml"), description="the file that declares how sessions live")
-    handlers: tuple[str, ...] = Field(default=HANDLER_MODULES, description="modules whose handlers it may name")
-    teams: dict[str, str] = Field(
+    handlers: Names = Field(default=(), description="modules whose handlers it may name, beside the shipped ones")
+    teams: Annotated[dict[str, str], NoDecode] = Field(
         default=DEFAULT_TEAMS, description="what sessions may ask for: name -> module:attribute"
     )
     data: Path = Field(default=Path(".steward"), description="directory of the log, the key and the workspaces")
@@ -61,8 +96,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="0 takes any free port")
     open: bool = Field(default=False, description="anybody on this machine may create sessions; no key, no admin")
-    allowed_hosts: tuple[str, ...] = Field(default=(), description="names in Host and Origin besides this machine's")
-    allowed_origins: tuple[str, ...] = Field(default=(), description="other pages that may call, scheme and port too")
+    allow_breaking: bool = Field(default=False, description="clients may break agents on purpose, to see what happens")
+    allowed_hosts: Names = Field(default=(), description="names in Host and Origin besides this machine's")
+    allowed_origins: Names = Field(default=(), description="other pages that may call, scheme and port too")
     api_keys: tuple[ApiKey, ...] = Field(default=(), description="who may create sessions, instead of the key file")
 
     grace_s: float = Field(default=10.0, ge=0, le=GRACE_S_MAX, description="what sessions get on SIGTERM")
@@ -71,16 +107,45 @@ class Settings(BaseSettings):
     stuck_s: float = Field(default=15.0, ge=0.1, le=900, description="a write without progress after which it is dead")
     hello_s: float = Field(default=10.0, ge=0.1, le=60, description="from accept to hello")
     ended_s: float = Field(default=5.0, ge=0, le=60, description="from session.ended to the close")
-    commands_per_s: float = Field(default=50.0, gt=0, le=10_000, description="of one connection; above it they wait")
-    commands_burst: int = Field(default=100, ge=1, le=10_000)
+    answer_s: float = Field(default=30.0, ge=0.1, le=600, description="what an HTTP call waits for what it began")
+    commands_per_s: float = Field(
+        default=50.0, gt=0, le=10_000, description="of a connection, above it they wait; of a token over HTTP: 429"
+    )
+    commands_burst: int = Field(default=100, ge=1, le=10_000, description="how many come at once before that")
     unwelcomed_max: int = Field(default=1024, ge=1, le=65_536, description="connections without welcome")
-    unwelcomed_per_address_max: int = Field(default=32, ge=1, le=65_536)
+    unwelcomed_per_address_max: int = Field(
+        default=32, ge=1, le=65_536, description="the same of one address; behind a proxy all have the proxy's"
+    )
 
     control_max: int = Field(default=8, ge=1, le=1000, description="control connections of one session")
     observe_max: int = Field(default=64, ge=0, le=10_000, description="observing connections of one session")
 
-    log_format: Literal["human", "json"] = "human"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["human", "json"] = Field(default="human", description="of the log, on standard error")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least that is said"
+    )
+
+    @field_validator("handlers", "allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        if given.lstrip().startswith("["):
+            return _json(given, "a name, several divided by commas, or a JSON list")
+        return [name.strip() for name in given.split(",") if name.strip()]
+
+    @field_validator("teams", mode="before")
+    @classmethod
+    def _pairs(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        form = "name=module:attribute, several divided by commas, or a JSON object"
+        if given.lstrip().startswith("{"):
+            return _json(given, form)
+        pairs = [item.partition("=") for item in given.split(",") if item.strip()]
+        if not all(name.strip() and place.strip() for name, _, place in pairs):
+            raise ValueError(f"what works: {form}")
+        return {name.strip(): place.strip() for name, _, place in pairs}
 
     @model_validator(mode="after")
     def _who_may(self) -> Settings:
@@ -95,12 +160,7 @@ class Settings(BaseSettings):
 
     @property
     def is_loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def timing(self) -> Timing:
@@ -110,6 +170,7 @@ class Settings(BaseSettings):
             dead_s=self.dead_s,
             stuck_s=self.stuck_s,
             ended_s=self.ended_s,
+            answer_s=self.answer_s,
             commands_per_s=self.commands_per_s,
             commands_burst=self.commands_burst,
         )
@@ -135,26 +196,77 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, cls.config_file)
 
 
+def _json(text: str, form: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"this is no JSON ({error}); what works: {form}") from None
+
+
 def load(flags: dict[str, Any] | None = None, *, file: Path | None = None) -> Settings:
     """Settings from flags (None: not given), environment and file. Raises ConfigError with every mistake."""
     if file is not None and not file.is_file():
-        raise ConfigError(f"{file}: there is no such file")
+        raise ConfigError(f"{file}: there is no such file; --config names a file such as {CONFIG_FILE}")
 
     class Chosen(Settings):
         config_file: ClassVar[Path] = file or CONFIG_FILE
 
     given = {name: value for name, value in (flags or {}).items() if value is not None}
+    problems: list[str] = []
     try:
-        return Chosen(**given)
+        settings = Chosen(**given)
+        problems += _unknown_variables(settings.teams)
     except ValidationError as error:
-        raise ConfigError("\n".join(_sentence(item) for item in error.errors(include_input=False))) from None
-    except (SettingsError, ValueError) as error:
-        raise ConfigError(f"{file or CONFIG_FILE} or the environment: {error}") from None
+        problems += _unknown_variables(())
+        problems += [_sentence(item, given, Chosen.config_file) for item in error.errors(include_input=False)]
+    except SettingsError as error:
+        problems.append(_unreadable_variable(error))
+    except (ValueError, OSError) as error:
+        problems.append(f"{Chosen.config_file}: this is no TOML that can be read: {error}")
+    else:
+        if not problems:
+            return settings
+    raise ConfigError("\n".join(problems))
 
 
-def _sentence(item: Any) -> str:
+def _unknown_variables(teams: Iterable[str]) -> Iterator[str]:
+    """A misspelt variable would otherwise be a setting that silently does nothing. STEWARD_SUPPORT_… is the team's."""
+    own = tuple(f"{PREFIX}{name.upper().replace('-', '_')}_" for name in (*DEFAULT_TEAMS, *teams))
+    for name in sorted(os.environ):
+        field = name.upper().removeprefix(PREFIX).split("__")[0].lower()
+        if name.upper() in NO_SETTINGS or not name.upper().startswith(PREFIX) or name.upper().startswith(own):
+            continue
+        if field not in Settings.model_fields:
+            yield f"{name}: {_no_such(field, lambda known: f'{PREFIX}{known.upper()}')}"
+
+
+def _no_such(field: str, spell: Callable[[str], str]) -> str:
+    known = list(Settings.model_fields)
+    near = get_close_matches(field, known, n=1)
+    hint = f"did you mean {spell(near[0])}?" if near else f"there are: {', '.join(map(spell, known))}"
+    return f"there is no such setting; {hint}"
+
+
+def _unreadable_variable(error: SettingsError) -> str:
+    field = re.search(r'field "(\w+)"', str(error))
+    name = PREFIX + field[1].upper() if field else f"a {PREFIX}… variable"
+    return f"{name}: this is no JSON, which this setting is written in; {CONFIG_FILE} may hold it instead"
+
+
+def _sentence(item: Any, flags: dict[str, Any], file: Path) -> str:
+    """Where the value came from, and what is wrong with it. The value itself is not repeated: it may be a secret."""
     name = ".".join(str(part) for part in item["loc"])
-    text = str(item["msg"]).removeprefix("Value error, ")
+    text = sentence(item)
     if not name:
         return text
-    return f"{name}: {text} (from a flag, {PREFIX}{name.split('.')[0].upper()} or {CONFIG_FILE})"
+    field = str(item["loc"][0])
+    if item["type"] == "extra_forbidden":
+        is_setting = len(item["loc"]) == 1
+        text = _no_such(field, str) if is_setting else unknown("key", str(item["loc"][-1]), [*ApiKey.model_fields], str)
+    inner = name.removeprefix(field).lstrip(".")
+    variable = next((key for key in os.environ if key.upper() == PREFIX + field.upper()), None)
+    if field in flags:
+        source = "--" + field.replace("_", "-")
+    else:
+        source = variable or f"{file}: {field}"
+    return f"{source}: {f'{inner}: ' if inner else ''}{text}"

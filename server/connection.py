@@ -153,6 +153,8 @@ class Connection:
     async def _read(self) -> None:
         """Until the peer is gone. After stop() only its half of the close handshake counts."""
         while True:
+            if self._outbox.is_full:  # it sends, and does not take what it is answered
+                await self._held(self._outbox.wait_room())
             message = await self._socket.receive()
             if message.type in GONE:
                 return

@@ -9,9 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.errors import LimitExceeded
+from engine.errors import LimitExceeded, Refused
 from engine.journal.base import TokenRow
 from engine.records import Caller
+from engine.sentences import unknown
 from engine.session import Session
 from engine.sessions import SessionManager
 
@@ -19,7 +20,8 @@ from .auth import Credentials, digest_of, new_token, new_token_id
 from .codes import Fault
 from .frames import Create
 
-CREATIONS_WAITING_MAX: Final = 1024  # creations under way at once; above it they are told to come again
+TOKENS_PER_SESSION_MAX: Final = 64
+HELLOS_WAITING_MAX: Final = 1024  # hellos and creations under way at once; above it they are told to come again
 log = logging.getLogger("steward.desk")
 
 
@@ -57,7 +59,9 @@ class Desk:
             except Fault as unknown:
                 if create is None or unknown.name != "no_valid_token":
                     raise
-            return await self._create(token, create.data(), self.caller(auth))
+            caller = self.caller(auth)
+            self._check(create)
+            return await self._create(token, create.data(), caller)
 
     def caller(self, auth: str | None) -> Caller:
         """Raises Fault("no_valid_token")."""
@@ -65,6 +69,19 @@ class Desk:
         if caller is None:
             raise Fault("no_valid_token")
         return caller
+
+    def _check(self, create: Create) -> None:
+        """Say what cannot be before there is a session that would only end of it. Raises Refused("bad_payload").
+
+        Without a name the lifecycle file decides who plays, and with no teams what `team` means at all.
+        """
+        teams = self.manager.services.get("teams")
+        if not teams or create.team is None:
+            return
+        team = teams.get(create.team)
+        if team is None:
+            raise Refused("bad_payload", unknown("team", create.team, list(teams)))
+        team.read_options(create.options)
 
     async def _create(self, token: str, data: dict[str, Any], caller: Caller) -> Right:
         if self.is_leaving:
@@ -80,22 +97,34 @@ class Desk:
         return Right(session, "control", token_id)
 
     async def grant(self, session: Session, role: str) -> tuple[str, str]:
-        """A new right to session: (its id, the token, which is told once and never stored)."""
-        token, row_id = new_token(), new_token_id()
-        await session.add_token(TokenRow(digest_of(token), session.sid, row_id, role))
-        return row_id, token
+        """A new right to session: (its id, the token, which is told once and never stored). Raises LimitExceeded."""
+        async with self._one_at_a_time(session.sid.encode()):  # so that two do not both take the last place
+            if len(await self.manager.tokens(session.sid)) >= TOKENS_PER_SESSION_MAX:
+                text = f"{TOKENS_PER_SESSION_MAX} tokens open this session already; revoke one first"
+                raise LimitExceeded("tokens of one session", TOKENS_PER_SESSION_MAX, text)
+            token, row_id = new_token(), new_token_id()
+            await session.add_token(TokenRow(digest_of(token), session.sid, row_id, role))
+            return row_id, token
+
+    async def revoke(self, session: Session, token_id: str) -> bool:
+        """Durable on return. False if session has no such right, and then nothing is written."""
+        if all(row.id != token_id for row in await self.manager.tokens(session.sid)):
+            return False
+        await session.revoke_token(token_id)
+        return True
 
     @asynccontextmanager
-    async def _one_at_a_time(self, digest: bytes) -> AsyncIterator[None]:
-        """Two hellos of one token do not race: the second finds what the first has made."""
-        if digest not in self._queues and len(self._queues) >= CREATIONS_WAITING_MAX:
-            raise LimitExceeded("hellos under way", CREATIONS_WAITING_MAX, retry_ms=1000)
-        lock, waiting = self._queues.get(digest, (asyncio.Lock(), 0))
-        self._queues[digest] = (lock, waiting + 1)
+    async def _one_at_a_time(self, key: bytes) -> AsyncIterator[None]:
+        """Two hellos of one token (key: its digest), or two changes of one session's rights (key: its sid), do not
+        race: the second finds what the first has made."""
+        if key not in self._queues and len(self._queues) >= HELLOS_WAITING_MAX:
+            raise LimitExceeded("hellos under way", HELLOS_WAITING_MAX, retry_ms=1000)
+        lock, waiting = self._queues.get(key, (asyncio.Lock(), 0))
+        self._queues[key] = (lock, waiting + 1)
         try:
             async with lock:
                 yield
         finally:
-            lock, waiting = self._queues.pop(digest)
+            lock, waiting = self._queues.pop(key)
             if waiting > 1:
-                self._queues[digest] = (lock, waiting - 1)
+                self._queues[key] = (lock, waiting - 1)

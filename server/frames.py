@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
+from itertools import islice
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from engine.codec import decode, encode
 from engine.records import ROOT, Outcome
+from engine.sentences import sentence
 
 HELLO_BYTES_MAX: Final = 8 * 1024
 COMMAND_BYTES_MAX: Final = 64 * 1024
@@ -15,6 +27,8 @@ FRAME_BYTES_MAX: Final = 128 * 1024  # the socket's own limit, inbound
 SERVER_FRAME_BYTES_MAX: Final = 256 * 1024
 NESTING_MAX: Final = 64  # far below what any JSON reader or writer on the way can take
 NUMBER_MAX: Final = 2**53 - 1  # what every JSON reader keeps exactly
+UNKNOWN_LOOKED_AT_MAX: Final = 16  # fields of a create that are compared with the known ones
+NAME_CHARS_MAX: Final = 32  # of such a field
 
 # 43 characters of base64url are the 256 random bits a token has to have; more is allowed, never less.
 Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43,128}$")]
@@ -43,6 +57,18 @@ class Create(Frame):
 
     team: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_misspelling(cls, given: Any) -> Any:
+        """Unknown fields are ignored, but one that is nearly a known one would make another session than was meant."""
+        known = list(cls.model_fields)
+        strange = [name for name in given if name not in known] if isinstance(given, dict) else []
+        for name in islice(strange, UNKNOWN_LOOKED_AT_MAX):
+            near = get_close_matches(name, known, n=1, cutoff=0.75) if len(name) <= NAME_CHARS_MAX else []
+            if near:
+                raise ValueError(f"there is no field {name!r}; did you mean {near[0]!r}?")
+        return given
 
     def data(self) -> dict[str, Any]:
         """The first data of the session's root actor."""
@@ -110,18 +136,33 @@ def is_deeper(value: Any, most: int) -> bool:
     return False
 
 
+# What a pattern cannot say to a person.
+_SHAPES: Final[Mapping[str, str]] = {
+    "token": "has to be 43 to 128 of A-Z a-z 0-9 _ -, such as 256 random bits in base64url",
+    "cid": "has to be 1 to 64 of A-Z a-z 0-9 _ . : -",
+    "name": "has to be an event's name, such as say",
+    "to": "has to be an actor's path, such as /main/arbiter",
+    "after": "has to be a whole number of at most 15 digits",
+    "limit": "has to be a whole number from 1 to 9999",
+}
+_FRAMES: Final[Mapping[str, str]] = {
+    "union_tag_not_found": "every frame is an object with a field t",
+    "union_tag_invalid": "clients send frames of the types hello and cmd only",
+    "model_attributes_type": "every frame is a JSON object",
+}
+
+
 def explain(error: ValidationError) -> str:
     """The first mistake in one sentence. What was sent is not repeated: it may hold credentials."""
     item = error.errors(include_input=False, include_url=False, include_context=True)[0]
-    texts = {
-        "union_tag_not_found": "every frame is an object with a field t",
-        "union_tag_invalid": "clients send frames of the types hello and cmd only",
-        "model_attributes_type": "every frame is a JSON object",
-        "dict_type": "must be an object",
-    }
-    where = ".".join(str(part) for part in item["loc"] if part not in ("hello", "cmd"))
-    text = texts.get(item["type"], str(item["msg"]))
-    return f"{where}: {text}" if where else text
+    path = [str(part) for part in item["loc"] if part not in ("hello", "cmd")]
+    if item["type"] == "string_pattern_mismatch" and path and path[-1] in _SHAPES:
+        text = _SHAPES[path[-1]]
+    elif not path and item["type"] in _FRAMES:
+        text = _FRAMES[item["type"]]
+    else:
+        text = sentence(item)
+    return f"{'.'.join(path)}: {text}" if path else text
 
 
 def frame(t: str, **fields: Any) -> bytes:

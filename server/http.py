@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -19,17 +20,24 @@ from .codes import Fault
 from .connection import Connection
 from .desk import Desk, Right
 from .frames import COMMAND_BYTES_MAX, NESTING_MAX, Cid, Cmd, Create, Frame, Number, Token, explain, is_deeper, res
+from .patience import Patience
 from .pool import Pool
-from .problems import json, problem, problem_of_outcome
+from .problems import Problem, json, problem, problem_of_outcome
 from .protocol import Timing, digest
+from .rates import Rates
 
 PAGE_MAX: Final = 1000
 PAGE_BYTES_MAX: Final = 1024 * 1024
 END_WAIT_S: Final = 60.0  # how long DELETE waits for the clean-up before it answers 202
 BODY_S: Final = 10.0
 QUARANTINE_LOOK_S: Final = 0.1
+UPGRADE: Final = {"Upgrade": "websocket", "Connection": "Upgrade"}
+NO_WEBSOCKET: Final = (
+    "dial it with a WebSocket client, such as `steward play`; the HTTP calls are /v1/sessions and below"
+)
 TERMINATE: Final = "terminate"  # the event of the lifecycle file that ends a session
 Model = TypeVar("Model", bound=Frame)
+log = logging.getLogger("steward.http")
 
 
 class CreateBody(Create):
@@ -57,15 +65,20 @@ class PageQuery(Frame):
     limit: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}$")] = Field(default="100")
 
 
+class EndQuery(Frame):
+    reason: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
 class Http:
     """The handlers of all routes."""
 
-    def __init__(self, desk: Desk, pool: Pool, spec: Spec, timing: Timing, version: str) -> None:
+    def __init__(self, desk: Desk, pool: Pool, spec: Spec, timing: Timing) -> None:
         self._desk = desk
         self._pool = pool
         self._spec = spec
         self._timing = timing
-        self._version = version
+        self._patience = Patience(timing.answer_s)
+        self._rates = Rates(timing)
         self._quarantines = frozenset(
             name for kind in spec.roots for name, state in spec.machines[kind].states.items() if state.quarantine
         )
@@ -74,7 +87,6 @@ class Http:
     def routes(self) -> list[web.RouteDef]:
         one = "/v1/sessions/{sid}"
         return [
-            web.get("/", self.index),
             web.get("/livez", self.livez),
             web.get("/readyz", self.readyz),
             web.get("/v1/ws", self.websocket),
@@ -89,19 +101,6 @@ class Http:
             web.delete(one + "/tokens/{id}", self.revoke),
         ]
 
-    async def index(self, request: web.Request) -> web.Response:
-        lines = (
-            f"steward {self._version}: {self._spec.name}",
-            "",
-            "GET  /v1/ws         WebSocket: sessions are driven here",
-            "POST /v1/sessions   the same over HTTP",
-            "GET  /v1/lifecycle  what a session's life looks like",
-            "GET  /livez /readyz",
-            "",
-            "In a terminal: steward play",
-        )
-        return web.Response(text="\n".join(lines) + "\n")
-
     async def livez(self, request: web.Request) -> web.Response:
         return json({"status": "live"})
 
@@ -113,9 +112,13 @@ class Http:
         )
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            raise Problem(426, "upgrade_required", "this is a WebSocket", NO_WEBSOCKET, **UPGRADE)
         unwelcomed = self._pool.admit(request.remote or "")
         try:
             return await Connection(self._pool, self._desk, self._timing, time.monotonic).serve(request, unwelcomed)
+        except web.HTTPBadRequest:
+            raise Problem(400, "bad_handshake", "this is no WebSocket handshake of version 13", NO_WEBSOCKET) from None
         finally:
             unwelcomed.give_back()
 
@@ -130,7 +133,7 @@ class Http:
     async def create(self, request: web.Request) -> web.Response:
         body = await _body(request, CreateBody)
         token = body.token or new_token()
-        right = await self._desk.resume_or_create(token, body, bearer(request.headers))
+        right = await self._patience.wait(self._desk.resume_or_create(token, body, bearer(request.headers)))
         answer = json({**_view(right.session), "token": token}, status=201)
         answer.headers["Location"] = f"/v1/sessions/{right.session.sid}"
         return answer
@@ -141,34 +144,37 @@ class Http:
 
     async def command(self, request: web.Request) -> web.Response:
         right = await self._right(request, "control")
+        caller = self._caller(request, right)
+        wait_s = self._rates.take(right.token_id or f"user {caller.user}", time.monotonic())
+        if wait_s > 0:
+            text = f"{self._timing.commands_per_s:g} in a second, {self._timing.commands_burst} in a burst"
+            return problem(429, "busy", "too many commands; come again later", text, retry_ms=round(wait_s * 1000))
         body = await _body(request, CommandBody, COMMAND_BYTES_MAX)
         command = None
         if body.cid is not None:
             command = Command(body.cid, body.c, digest(body.name, body.args, body.to))
-        outcome = await self._desk.manager.send(
+        sending = self._desk.manager.send(
             right.session.sid,
             to=body.to,
             name=body.name,
             payload=body.args,
             origin=right_origin(right),
-            caller=self._caller(request, right),
+            caller=caller,
             command=command,
         )
+        outcome = await self._patience.wait(sending)
         if not outcome.ok:
             return problem_of_outcome(outcome, c=body.c if command else None, seq=outcome.seq or None)
         return web.Response(body=res(body.c, outcome), content_type="application/json")
 
     async def page(self, request: web.Request) -> web.Response:
         session = (await self._right(request)).session
-        try:
-            query = PageQuery.model_validate(dict(request.query))
-        except ValidationError as error:
-            raise Fault("bad_frame", explain(error)) from None
+        query = _query(request, PageQuery)
         after, limit = int(query.after), min(int(query.limit), PAGE_MAX)
         head = session.log.head
         events: list[bytes] = []
         size, last = 0, after
-        for seq, update in await session.log.read(after, limit):
+        for seq, update in await self._patience.wait(session.log.read(after, limit)):
             size += len(update)
             if events and size > PAGE_BYTES_MAX:
                 break
@@ -181,10 +187,16 @@ class Http:
         )
 
     async def end(self, request: web.Request) -> web.Response:
+        """Its `reason` is for whoever reads the server's log: the event that ends a session has no place for one."""
         right = await self._right(request, "control")
         session = right.session
+        query = _query(request, EndQuery)
         if not self._is_over(session):
-            outcome = await self._desk.manager.send(
+            by = right_origin(right)
+            log.info(
+                "session ended by %s%s", by, f": {query.reason}" if query.reason else "", extra={"sid": session.sid}
+            )
+            sending = self._desk.manager.send(
                 session.sid,
                 to="/",
                 name=TERMINATE,
@@ -193,11 +205,19 @@ class Http:
                 caller=self._caller(request, right),
                 command=None,
             )
+            outcome = await self._patience.wait(sending)
             if not outcome.ok and not self._is_over(session) and outcome.code != "ended":
                 return problem_of_outcome(outcome)
             await self._wait_over(session)
         status = 200 if self._is_over(session) else 202
-        return json({"sid": session.sid, "state": session.state, "report": session.report}, status=status)
+        answer = {
+            "sid": session.sid,
+            "state": session.state,
+            "is_ended": session.is_ended,
+            "is_quarantined": session.state in self._quarantines,
+            "report": session.report,
+        }
+        return json(answer, status=status)
 
     def _is_over(self, session: Session) -> bool:
         return session.is_ended or session.state in self._quarantines
@@ -214,24 +234,34 @@ class Http:
     async def grant(self, request: web.Request) -> web.Response:
         right = await self._right(request, "control")
         body = await _body(request, TokenBody)
-        token_id, token = await self._desk.grant(right.session, body.role)
+        token_id, token = await self._patience.wait(self._desk.grant(right.session, body.role))
         return json({"id": token_id, "role": body.role, "token": token}, status=201)
 
     async def revoke(self, request: web.Request) -> web.Response:
-        """Revoking what is not there (any more) is the same as revoking it: nothing is left to tell apart."""
+        """Its sockets close with it, also if the store answers later than the caller waits."""
         right = await self._right(request, "control")
-        token_id = request.match_info["id"]
-        await right.session.revoke_token(token_id)
-        self._pool.stop_token(token_id)
+        if not await self._patience.wait(self._revoke(right.session, request.match_info["id"])):
+            raise Problem(404, "unknown_token", "no such token", "this session has none of that id (any more)")
         return web.Response(status=204)
 
+    async def _revoke(self, session: Session, token_id: str) -> bool:
+        is_revoked = await self._desk.revoke(session, token_id)
+        if is_revoked:
+            self._pool.stop_token(token_id)
+        return is_revoked
+
     async def _right(self, request: web.Request, role: str = "observe") -> Right:
+        return await self._patience.wait(self._find_right(request, role))
+
+    async def _find_right(self, request: web.Request, role: str) -> Right:
         """What the caller may do with the session in the path; every way of not being let in sounds the same."""
         sid, secret = request.match_info["sid"], bearer(request.headers)
         if self._is_admin(request):
             session = await self._desk.manager.find(sid)
-            if session is None:
-                raise Fault("no_valid_token")
+            if session is None:  # who may see every session may know that this is none
+                raise Problem(
+                    404, "unknown_session", "no such session", "it never was, or its log is not kept any more"
+                )
             return Right(session, "control", "")
         if secret is None:
             raise Fault("no_valid_token")
@@ -257,6 +287,13 @@ class Http:
 def right_origin(right: Right) -> Literal["client", "admin"]:
     """A right without a token is an administrator's."""
     return "client" if right.token_id else "admin"
+
+
+def _query(request: web.Request, model: type[Model]) -> Model:
+    try:
+        return model.model_validate(dict(request.query))
+    except ValidationError as error:
+        raise Fault("bad_frame", explain(error)) from None
 
 
 async def _body(request: web.Request, model: type[Model], most: int = COMMAND_BYTES_MAX) -> Model:

@@ -1,7 +1,8 @@
 """What one connection still has to send, and its one writer: the session's log from where the client stands.
 
 The log is read only as the socket takes it, so a slow reader costs no memory and nobody waits for one. A command's
-result follows the events it caused.
+result follows the events it caused. Streamed text is not queued at all: when the socket takes it, the peer is given
+what it lacks of each unfinished message.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from typing import Any, Final
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from engine.session import Session
+from engine.streams import CHUNK
 
 from . import frames
 from .codes import Fault
 from .frames import FRAME_BYTES_MAX
+from .welcome import COMMANDS_IN_FLIGHT_MAX
 
 UNSENT_BYTES_MAX: Final = 64 * 1024  # what the transport may hold before the log is read on
 PAGE_EVENTS: Final = 64
+RESULTS_WAITING_MAX: Final = COMMANDS_IN_FLIGHT_MAX  # above it nothing is read; a client keeps fewer unanswered
 NOTES_WAITING_MAX: Final = 256  # volatile: above it the oldest is lost
 CLOSE_S: Final = 2.0  # for a close handshake; then the transport is cut
 LINGER_S: Final = 0.5
@@ -84,7 +88,9 @@ class Outbox:
         self._urgent: deque[bytes] = deque()
         self._results: list[tuple[int, int, bytes]] = []
         self._arrivals = itertools.count()
+        self._room = asyncio.Event()
         self._notes: deque[bytes] = deque(maxlen=NOTES_WAITING_MAX)
+        self._read: dict[str, int] = {}  # unfinished message -> how many characters of it the peer was sent
         self._has_beat = False
         self._unwatch: list[Callable[[], object]] = []
         transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
@@ -107,12 +113,23 @@ class Outbox:
             partial(session.ended.remove_done_callback, self._wake_up),
         ]
         session.ended.add_done_callback(self._wake_up)
+        self._read = dict.fromkeys(session.log.streams, 0)
         self._wake.set()
 
     def result(self, seq: int, payload: bytes) -> None:
         """Send a command's result once the event seq was sent (0: at once)."""
         heapq.heappush(self._results, (seq, next(self._arrivals), payload))
         self._wake.set()
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._results) >= RESULTS_WAITING_MAX
+
+    async def wait_room(self) -> None:
+        """Until fewer than RESULTS_WAITING_MAX results wait, or none count any more."""
+        while self.is_full and not self.is_stopped():
+            self._room.clear()
+            await self._room.wait()
 
     def beat(self) -> None:
         self._has_beat = True
@@ -123,6 +140,7 @@ class Outbox:
         if self.fault is None:
             self.fault = fault
             self._wake.set()
+            self._room.set()
 
     def _wake_up(self, ended: object) -> None:
         self._wake.set()
@@ -153,8 +171,21 @@ class Outbox:
                 await self._send_due()
         while self._notes and not self.is_stopped():
             await self._send(self._notes.popleft())
+        if session is not None:
+            await self._send_streams(session)
         if session is not None and session.is_ended and self._cursor >= session.log.seq:
             self._on_ended()
+
+    async def _send_streams(self, session: Session) -> None:
+        """What is new in the messages that are being written; of one just found, all there is so far."""
+        for msg in list(self._read):
+            stream = session.log.streams.get(msg)
+            if stream is None:
+                # Finished: the log has it. Or taken back: a note has said so.
+                self._read.pop(msg, None)
+            elif (at := self._read[msg]) < len(stream.text) and not self.is_stopped():
+                self._read[msg] = len(stream.text)
+                await self._send(frames.frame("note", kind=CHUNK, data=stream.chunk(msg, at)))
 
     async def _send_due(self) -> None:
         """What does not wait for the log: the welcome, pings, and results whose events were sent."""
@@ -162,6 +193,7 @@ class Outbox:
             await self._send(self._urgent.popleft())
         while self._results and self._results[0][0] <= self._cursor and not self.is_stopped():
             await self._send(heapq.heappop(self._results)[2])
+            self._room.set()
         if self._has_beat and not self.is_stopped():
             self._has_beat = False
             await self._socket.ping()
@@ -178,6 +210,10 @@ class Outbox:
         return frames.ev(frames.truncated(sid, seq, update))
 
     def _note(self, kind: str, data: Any) -> None:
+        if kind == CHUNK and data["text"]:
+            self._read[data["msg"]] = min(self._read.get(data["msg"], 0), data["at"])
+            self._wake.set()
+            return
         payload = frames.frame("note", kind=kind, data=data)
         if len(payload) <= frames.SERVER_FRAME_BYTES_MAX:
             self._notes.append(payload)

@@ -6,81 +6,167 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Final
 
-import aiohttp
-
-from .client import Client, Stopped
+from .client import CUT, Client, Stopped, http_session
+from .keeping import Kept
+from .telling import COMMANDS, HELP, START, board, describe, ending, farewell
 
 LINES_WAITING_MAX: Final = 64
 LINE_BYTES_MAX: Final = 4096
-PIECES: Final = dict(zip("KQRBNPkqrbnp", "♔♕♖♗♘♙♚♛♜♝♞♟", strict=True))
-HELP: Final = "a move like e2e4, /interrupt, /end, /help; Ctrl-C leaves"
-START: Final = "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1"
+FRAMES_WAITING_MAX: Final = 4096  # read, and not shown yet because of the pace; what is more stays in the log
+ENDED: Final = 4500
+NO_TOKEN: Final = 4300
 Print = Callable[[str], None]
 
 
-def board(fen: str, *, is_plain: bool = False) -> str:
-    """The position as eight lines of text. is_plain: letters instead of chess signs."""
-    rows = []
-    for number, row in zip(range(8, 0, -1), fen.split(" ", 1)[0].split("/"), strict=True):
-        squares = "".join("." * int(sign) if sign.isdigit() else sign for sign in row)
-        rows.append(f" {number} " + " ".join(squares if is_plain else (PIECES.get(sign, "·") for sign in squares)))
-    return "\n".join([*rows, "   a b c d e f g h"])
+@dataclass(frozen=True)
+class Table:
+    """A game to be. auth: the key; token: of a session that is there already; rejoin: the command that comes back to
+    one, without its sid; pace_s: between moves that are shown."""
 
-
-def describe(frame: dict[str, Any]) -> str | None:
-    """What one frame tells a player; None for what is no news to one."""
-    match frame:
-        case {"t": "welcome"}:
-            return f"session {frame['sid']} is {frame['state']}"
-        case {"t": "ev", "kind": "session.state" | "orchestrator.state" | "agent.state" as kind, "data": data}:
-            return f"{frame['seq']:5} {kind}: {data.get('actor', '/')} {data.get('from')} -> {data.get('to')}"
-        case {"t": "ev", "kind": "agent.message", "data": {"ply": ply, "uci": uci} as data}:
-            return f"{frame['seq']:5} {data.get('agent', '?')}: {ply}. {data.get('san', uci)} ({uci})"
-        case {"t": "ev", "kind": kind, "data": data}:
-            text = data.get("text") or data.get("prompt") or data.get("result") or data.get("why") or ""
-            return f"{frame['seq']:5} {kind}: {data.get('agent', '')} {text}".rstrip()
-        case {"t": "res", "ok": False, "err": err}:
-            return f"      refused: {err['code']} {err['msg']}"
-        case {"t": "error"}:
-            return f"      {frame['msg']}"
-        case {"t": "lost"}:
-            return f"      connection lost ({frame['why']}); dialling again"
-    return None
+    url: str
+    auth: str | None
+    create: dict[str, Any]
+    token: str | None
+    kept: Kept
+    rejoin: str
+    is_plain: bool = False
+    show_states: bool = False
+    has_person: bool = True
+    pace_s: float = 0.0
 
 
 class Game:
     """One game: what to show, and what a line that was typed means."""
 
-    def __init__(self, client: Client, show: Print, *, is_plain: bool, show_states: bool) -> None:
+    def __init__(self, client: Client, show: Print, table: Table) -> None:
         self._client = client
         self._show = show
-        self._is_plain = is_plain
-        self._show_states = show_states
+        self._table = table
+        self._welcome: dict[str, Any] | None = None
+        self._is_kept = False
+        self._silent_until = 0  # events up to here were shown to whoever began the game
         self._is_ending = False
+        self._interrupts: set[int] = set()
+        self._fen = START if table.create.get("team") == "chess" else ""
+        self._prompt = ""
+        self._told_lost: str | None = None
+        self._move_at = 0.0
 
-    async def follow(self) -> None:
-        """Until the session has ended. Raises Stopped if the server closes for good before that."""
-        async for frame in self._client.frames():
-            self._tell(frame)
-            data = frame.get("data") or {}
-            if frame.get("kind") == "session.ended":
-                return
-            if frame.get("kind") == "agent.message" and data.get("result"):
-                self._show(f"\nThe game is over: {_result(data['result'])}\n")
-                await self.end()
+    async def follow(self) -> dict[str, Any]:
+        """Until the session has ended; how it did. Raises Stopped if the server closes for good before that.
 
-    def _tell(self, frame: dict[str, Any]) -> None:
-        is_state = str(frame.get("kind", "")).endswith(".state") and frame.get("kind") != "session.state"
+        Frames are read ahead: a client that reads only as fast as it shows answers no pings in time.
+        """
+        waiting: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue(FRAMES_WAITING_MAX)
+        reading = asyncio.create_task(self._read(waiting), name="frames")
+        try:
+            while True:
+                frame = await waiting.get()
+                if isinstance(frame, Exception):
+                    raise frame
+                await self._tell(frame)
+                if frame.get("kind") == "session.ended":
+                    return dict(frame["data"])
+        finally:
+            reading.cancel()
+
+    async def _read(self, waiting: asyncio.Queue[dict[str, Any] | Exception]) -> None:
+        try:
+            async with aclosing(self._client.frames()) as frames:
+                async for frame in frames:
+                    await waiting.put(frame)
+        except Exception as error:
+            await waiting.put(error)  # follow() raises it
+
+    async def _tell(self, frame: dict[str, Any]) -> None:
+        match frame:
+            case {"t": "welcome"}:
+                self._welcomed(frame)
+            case {"t": "lost"}:
+                self._lost(frame)
+            case {"t": "ev", "seq": seq} if seq <= self._silent_until:
+                self._note(frame)
+                if seq == self._silent_until:
+                    self._show_where_it_stands()
+            case {"t": "ev"}:
+                await self._event(frame)
+            case {"t": "res", "c": c, "ok": True} if c in self._interrupts:
+                self._show(f"interrupted; {self._prompt or 'type anything to let them go on'}")
+            case _:
+                self._say(describe(frame))
+        if _is_over(frame):
+            await self.end()
+
+    def _welcomed(self, welcome: dict[str, Any]) -> None:
+        first, self._welcome = self._welcome is None, welcome
+        self._told_lost = None
+        if not first:
+            self._show("connected again")
+            return
+        self._is_kept = self._table.kept.keep(welcome["sid"], self._client.token)
+        self._show(f"session {welcome['sid']}")
+        if self._table.has_person:
+            self._show(HELP)
+        if self._table.token is not None and welcome["head"]:
+            self._silent_until = welcome["head"]
+        elif self._fen:
+            self._show_board()
+
+    def _lost(self, frame: dict[str, Any]) -> None:
+        """Once for each way to be without a connection, not once for each try; what the server said last stands."""
         text = describe(frame)
-        if text is not None and (self._show_states or not is_state):
+        is_news = text != self._told_lost and (self._told_lost is None or frame["code"] != CUT)
+        if is_news:
+            self._say(text)
+            self._told_lost = text
+
+    def _note(self, frame: dict[str, Any]) -> None:
+        """Keep what the game has come to."""
+        data = frame.get("data") or {}
+        if isinstance(data.get("fen"), str):
+            self._fen = data["fen"]
+        match frame["kind"]:
+            case "input.request":
+                self._prompt = str(data.get("prompt", ""))
+            case "input.response":
+                # An interrupt withdraws the question, but a move is still what it waits for.
+                self._prompt = self._prompt if data.get("how") == "interrupted" else ""
+
+    def _show_where_it_stands(self) -> None:
+        if self._fen:
+            self._show_board()
+        self._say(self._prompt or None)
+
+    def _show_board(self) -> None:
+        self._show("\n" + board(self._fen, is_plain=self._table.is_plain) + "\n")
+
+    async def _event(self, frame: dict[str, Any]) -> None:
+        is_move = "fen" in (frame.get("data") or {})
+        if is_move and not self._is_ending:
+            await self._wait_turn()
+        self._note(frame)
+        if _is_over(frame):
+            self._show(f"\nThe game is over: {frame['data'].get('text') or frame['data']['result']}\n")
+        else:
+            self._say(describe(frame, show_states=self._table.show_states))
+        if is_move:
+            self._show_board()
+        if frame["kind"] == "session.ended":
+            self._show(ending(frame["data"]))
+
+    async def _wait_turn(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._move_at:
+            await asyncio.sleep(self._move_at - now)
+        self._move_at = max(now, self._move_at) + self._table.pace_s
+
+    def _say(self, text: str | None) -> None:
+        if text is not None:
             self._show(text)
-        data = frame.get("data")
-        if isinstance(data, dict) and isinstance(data.get("fen"), str):
-            self._show("\n" + board(data["fen"], is_plain=self._is_plain) + "\n")
-        if frame.get("kind") == "session.ended" and isinstance(data, dict):
-            self._show(report(data.get("report")))
 
     async def typed(self, line: str) -> None:
         match line.strip():
@@ -89,9 +175,11 @@ class Game:
             case "/end" | "/quit":
                 await self.end()
             case "/interrupt":
-                await self._client.command("interrupt")
+                self._interrupts.add(await self._client.command("interrupt"))
             case "/help":
                 self._show(HELP)
+            case text if text.startswith("/"):
+                self._show(f"there is no {text.split()[0]}; there are: {', '.join(COMMANDS)}")
             case text:
                 await self._client.command("say", {"text": text})
 
@@ -100,38 +188,50 @@ class Game:
             self._is_ending = True
             await self._client.command("terminate")
 
+    def leave(self) -> None:
+        """Ctrl-C: say what becomes of what is left behind."""
+        if self._welcome is not None:
+            rejoin = f"{self._table.rejoin} {self._welcome['sid']}" if self._is_kept else None
+            self._show(farewell(self._welcome.get("window_ms"), rejoin))
 
-def _result(result: Any) -> str:
-    return str(result.get("outcome", result)) if isinstance(result, dict) else str(result)
+    def forget(self) -> None:
+        """There is nothing left to come back to."""
+        if self._welcome is not None:
+            self._table.kept.drop(self._welcome["sid"])
 
 
-def report(found: Any) -> str:
-    """The clean-up report in one line."""
-    counts = found if isinstance(found, dict) else {}
-    told = ", ".join(f"{counts[what]} {what}" for what in ("released", "forced", "leaked") if counts.get(what))
-    told = told or "nothing was held"
-    return f"the session has ended; clean-up: {told}"
+def _is_over(frame: dict[str, Any]) -> bool:
+    return frame.get("kind") == "agent.message" and bool(frame["data"].get("result"))
 
 
-async def play(
-    url: str, auth: str | None, create: dict[str, Any], show: Print, *, is_plain: bool, show_states: bool
-) -> int:
+async def play(table: Table, show: Print) -> int:
     """Play one game; an exit code."""
     lines: asyncio.Queue[str] = asyncio.Queue(LINES_WAITING_MAX)
     _read_lines(asyncio.get_running_loop(), lines)
-    if create.get("team") == "chess":
-        show("\n" + board(START, is_plain=is_plain) + "\n")
-    async with aiohttp.ClientSession() as http:
-        game = Game(Client(http, url, create, auth), show, is_plain=is_plain, show_states=show_states)
+    async with http_session() as http:
+        create = table.create if table.token is None else None
+        game = Game(Client(http, table.url, create, table.auth, token=table.token), show, table)
         typing = asyncio.create_task(_type(game, lines), name="typing")
         try:
-            await game.follow()
+            ended = await game.follow()
+            game.forget()
+            return 0 if ended.get("code") in ("closed", "admin") else 1
         except Stopped as stopped:
-            show(f"stopped: {stopped}")
-            return 0 if stopped.code == 4500 else 1
+            show(f"stopped: {_why(stopped, table)}")
+            return 0 if stopped.code == ENDED else 1
+        except asyncio.CancelledError:
+            game.leave()
+            raise
         finally:
             typing.cancel()
-    return 0
+
+
+def _why(stopped: Stopped, table: Table) -> str:
+    if stopped.code != NO_TOKEN:
+        return str(stopped)
+    if table.token is not None:
+        return "this session is not there any more"
+    return "the server does not take this key; --data names its data directory, which has the right one"
 
 
 async def _type(game: Game, lines: asyncio.Queue[str]) -> None:

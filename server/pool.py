@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from engine.errors import LimitExceeded
 from engine.session import Session
 
-from .codes import Fault
+from .codes import Fault, fault_of
 from .frames import Role
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FULL_RETRY_MS: Final = 5000
 SWEEP_S: Final = 0.25  # how late a heartbeat or a time-out may be noticed
+log = logging.getLogger("steward.pool")
 
 
 class Place:
@@ -128,5 +130,9 @@ class Pool:
         while True:
             at = now()
             for connection in list(self.connections):
-                connection.tick(at)
+                try:
+                    connection.tick(at)
+                except Exception as error:
+                    # One connection's fault; everybody else's heartbeat goes on.
+                    connection.stop(fault_of(error, log))
             await asyncio.sleep(SWEEP_S)

@@ -42,6 +42,18 @@ OUTCOME_STATUS: Final = {
 log = logging.getLogger("steward.problems")
 
 
+class Problem(Exception):
+    """An error that only HTTP tells; no WebSocket is ever closed with it."""
+
+    def __init__(self, status: int, code: str, title: str, detail: str = "", **headers: str) -> None:
+        super().__init__(detail or title)
+        self.status = status
+        self.code = code
+        self.title = title
+        self.detail = detail
+        self.headers = headers
+
+
 def problem(status: int, code: str, title: str, detail: str = "", **more: Any) -> web.Response:
     """One problem document; more: its own members, None left out."""
     plain = {"type": f"urn:steward:problem:{code}", "title": title, "status": status, "code": code}
@@ -80,7 +92,8 @@ def shell(gate: Gate) -> Any:
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await _answer(gate, request, handler)
         if not response.prepared:
-            response.headers.update(HEADERS)
+            for name, value in HEADERS.items():
+                response.headers.setdefault(name, value)
         return response
 
     return around
@@ -92,6 +105,10 @@ async def _answer(gate: Gate, request: web.Request, handler: Handler) -> web.Str
         if request.method == "POST" and request.content_type != "application/json":
             return problem(415, "not_json", "a POST carries JSON: Content-Type: application/json")
         return await handler(request)
+    except Problem as error:
+        answer = problem(error.status, error.code, error.title, error.detail)
+        answer.headers.update(error.headers)
+        return answer
     except web.HTTPException as error:
         title = HTTPStatus(error.status).phrase
         answer = problem(error.status, title.lower().replace(" ", "_"), title, error.text or "")

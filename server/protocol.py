@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 from .codes import Fault
 from .frames import (
@@ -25,8 +25,6 @@ from .frames import (
     refusal,
 )
 
-VERSION: Final = 1
-
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -37,6 +35,7 @@ class Timing:
     dead_s: float = 25.0  # without an inbound message or pong
     stuck_s: float = 15.0  # a write without progress
     ended_s: float = 5.0  # from session.ended to the close
+    answer_s: float = 30.0  # what an HTTP call waits for the store, or for a command's outcome
     commands_per_s: float = 50.0
     commands_burst: int = 100
 
@@ -102,7 +101,7 @@ Due = Close | Abort | Beat
 
 
 class Bucket:
-    """A rate that lets a burst through and then makes the rest wait; nothing is refused."""
+    """A rate that lets a burst through; the rest waits (take) or is refused (try_take)."""
 
     def __init__(self, rate: float, burst: int, now: float) -> None:
         self._rate = rate
@@ -112,9 +111,25 @@ class Bucket:
 
     def take(self, now: float) -> float:
         """Take one; seconds until it may be used."""
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate) - 1.0
-        self._at = now
+        self._refill(now)
+        self._tokens -= 1.0
         return max(0.0, -self._tokens / self._rate)
+
+    def try_take(self, now: float) -> float:
+        """Take one if there is one: 0; else seconds until there is, and none was taken."""
+        self._refill(now)
+        if self._tokens < 1.0:
+            return (1.0 - self._tokens) / self._rate
+        self._tokens -= 1.0
+        return 0.0
+
+    def is_full(self, now: float) -> bool:
+        self._refill(now)
+        return self._tokens >= self._burst
+
+    def _refill(self, now: float) -> None:
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
 
 
 class ConnectionCore:

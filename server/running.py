@@ -3,37 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NoReturn
 
 from engine.errors import SpecError, StewardError
 
 from .app import serve
-from .config import Settings
+from .calling import called
+from .checking import advice
+from .config import DEFAULT_TEAMS, Settings
 from .stopping import Stopper
 
-HOW_TO_GO_ON = """
-Next:  steward play        a game of chess in another terminal
-       steward sessions    what lives here
-Ctrl-C stops the server; sessions go on when it starts again."""
+LAST: Final = "Ctrl-C stops the server; sessions go on when it starts again."
+GAME: Final = next(iter(DEFAULT_TEAMS))  # what `steward play` plays
 
 
-def run(settings: Settings, stopper: Stopper, say: Callable[[str], Any], fail: Callable[[str, int], NoReturn]) -> int:
-    """Serve until a signal; an exit code. fail(message, exit code) when it cannot start."""
+def run(
+    settings: Settings,
+    stopper: Stopper,
+    say: Callable[[str], Any],
+    fail: Callable[[str, int], NoReturn],
+    *,
+    suffix: str = "",
+) -> int:
+    """Serve until a signal; an exit code. fail(message, exit code) when it cannot start.
+
+    suffix: the flags with which other commands find this server's data directory.
+    """
 
     def announce(url: str, key: str | None) -> None:
         # The key stands in the fragment, which browsers send to nobody.
         say(f"steward serves {settings.lifecycle} on {url}/" + (f"#key={key}" if key else ""))
         if settings.open:
             say("--open: anybody on this machine may create sessions")
+        if settings.allow_breaking:
+            say("--allow-breaking: who has a session may break its agents, to see what happens")
         if key is not None:
             say(f"The key is in {settings.key_file}, readable by you only.")
-        say(HOW_TO_GO_ON)
+        say("\n".join(["", *how_to_go_on(settings, suffix)]))
 
     try:
         asyncio.run(serve(settings, stopper, announce))
     except SpecError as error:
-        fail(f"{settings.lifecycle} cannot be used:\n{error}", 1 if error.is_readable else 2)
-    except (StewardError, OSError) as error:
+        fail(f"{settings.lifecycle} cannot be used:\n{error}{advice(error)}", 1 if error.is_readable else 2)
+    except StewardError as error:
         fail(str(error), 1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        fail(f"{where}{error.strerror or error}; --data names another directory than {settings.data}", 1)
+    finally:
+        stopper.settle()
     return 0
+
+
+def how_to_go_on(settings: Settings, suffix: str) -> Iterator[str]:
+    """Commands that work as they stand there: nobody is an operator with --open, and API keys are nowhere on disk."""
+    rest = suffix + (" --key KEY" if settings.api_keys else "")
+    commands = {f"{called()} play{rest}": "a game of chess in another terminal"} if GAME in settings.teams else {}
+    if not settings.open:
+        commands[f"{called()} sessions{rest}"] = "what lives here"
+    width = max((len(command) for command in commands), default=0)
+    for number, (command, what) in enumerate(commands.items()):
+        yield f"{'' if number else 'Next:':6} {command:{width}}    {what}"
+    yield LAST

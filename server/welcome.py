@@ -55,6 +55,7 @@ def limits(timing: Timing) -> dict[str, Any]:
         "hello_bytes": frames.HELLO_BYTES_MAX,
         "cmd_bytes": frames.COMMAND_BYTES_MAX,
         "frame_bytes": frames.FRAME_BYTES_MAX,
+        "server_frame_bytes": frames.SERVER_FRAME_BYTES_MAX,
         "commands_per_s": timing.commands_per_s,
         "commands_burst": timing.commands_burst,
         "commands_unanswered": COMMANDS_IN_FLIGHT_MAX,

@@ -26,10 +26,38 @@ STOP_S = 20.0
 class Shipped:
     """`steward serve` with the lifecycle file, the handlers and the team that are shipped, on SQLite."""
 
-    url: str
-    key: str
-    process: asyncio.subprocess.Process
+    data: Path
+    url: str = ""
+    key: str = ""
+    process: asyncio.subprocess.Process | None = None
     handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
+
+    async def start(self) -> None:
+        """On any port; after kill() on the one it had, so that clients find it again."""
+        port = self.url.rpartition(":")[2] or "0"
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "server.cli", "serve", "--port", port, "--data", str(self.data)),
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_S):
+            line = (await self.process.stdout.readline()).decode()
+        self.url, _, self.key = line.split()[-1].partition("/#key=")
+
+    async def kill(self) -> None:
+        """What a power cut leaves."""
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """What an operator does; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(STOP_S):
+            return await self.process.wait()
 
     async def dial(self) -> ClientConnection:
         return await connect(self.url.replace("http", "ws") + "/v1/ws", proxy=None, max_queue=None)
@@ -44,7 +72,7 @@ class Shipped:
 
 @dataclass
 class Game:
-    """One session as a client of forty lines sees it."""
+    """One session as a client on a connection that holds sees it."""
 
     socket: ClientConnection
     token: str
@@ -98,17 +126,7 @@ class Game:
 
 @pytest.fixture
 async def shipped(tmp_path: Path) -> AsyncIterator[Shipped]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server.cli", "serve", "--port", "0", "--data", str(tmp_path / "data")),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout is not None
-    async with asyncio.timeout(START_S):
-        line = (await process.stdout.readline()).decode()
-    url, _, key = line.split()[-1].partition("/#key=")
-    yield Shipped(url, key, process)
-    process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(STOP_S):
-        assert await process.wait() == 0
+    server = Shipped(tmp_path / "data")
+    await server.start()
+    yield server
+    assert await server.stop() == 0

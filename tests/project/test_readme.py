@@ -1,4 +1,4 @@
-"""What the README says is so: its commands, its picture and its links."""
+"""What the README and the reference pages of docs/ say is so: commands, the picture and links."""
 
 from __future__ import annotations
 
@@ -13,25 +13,30 @@ from typing import Final
 
 import pytest
 
-from engine.loader import load_spec
+from engine.loader import parse_spec
 from engine.registry import Registry
-from engine.spec import Machine
 from server.config import HANDLER_MODULES
 
 ROOT: Final = Path(__file__).parents[2]
-README: Final = (ROOT / "README.md").read_text(encoding="utf-8")
+# The reference. Pages that are run from end to end have tests of their own.
+NAMES: Final = ("README.md", "docs/language.md", "docs/protocol.md", "docs/handlers.md")
+PAGES: Final = {ROOT / name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
+README: Final = PAGES[ROOT / "README.md"]
 COMMAND_S: Final = 60.0
 STEWARD: Final = (sys.executable, "-c", "import sys; from server.cli import main; sys.exit(main())")
 # Commands that end by themselves and change nothing are run; of the others the help has to know every word.
 RUN: Final = {"check", "diagram"}
+# Run for real by tests/e2e/test_plain_client.py.
+CLIENT: Final = ".venv/bin/python examples/clients/plain.py ws://127.0.0.1:8080/v1/ws "
 
 
-def blocks(language: str) -> Iterator[str]:
-    yield from re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = README) -> Iterator[str]:
+    yield from re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[str]:
-    return [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+    found = [block for page in PAGES.values() for shell in ("bash", "sh", "console") for block in blocks(shell, page)]
+    return [line for block in found for line in block.splitlines() if line.strip()]
 
 
 def steward(*words: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +65,7 @@ def test_a_steward_command_works_as_written(command: str, tmp_path: Path) -> Non
 
 def test_no_other_command_is_asked_of_a_reader() -> None:
     """Everything in a bash block is checked by one of the tests here, or is git, which they have."""
-    known = ("make ", ".venv/bin/steward ", "git ")
+    known = ("make ", ".venv/bin/steward ", "git ", CLIENT)
     assert [line for line in commands() if not line.startswith(known)] == []
     assert shutil.which("git")
 
@@ -71,46 +76,31 @@ def test_what_make_run_and_make_play_call_exists() -> None:
     assert re.findall(r"exec \$\(BIN\)/steward (\w+)", recipes) == ["serve", "play"]
 
 
-@pytest.fixture(scope="module")
-def session() -> Machine:
-    return load_spec(ROOT / "lifecycle.yaml", Registry.of(*HANDLER_MODULES)).machines["session"]
+def test_the_readme_shows_the_session_machine() -> None:
+    """That it is the one of the file is held by test_diagrams.py."""
+    assert "](diagrams/session.svg)" in README
 
 
-def ways(machine: Machine) -> set[tuple[str, str, str]]:
-    """(source, target, event) of every transition, those of the machine from each state they hold in."""
-    found = set()
-    for name, state in machine.states.items():
-        events = {*state.transitions, *machine.transitions}
-        rows = [(event, row) for event in events for row in machine.rows(name, event) or ()]
-        rows += [(f"after {timer.text}", row) for timer in state.after for row in timer.transitions]
-        rows += [(f"idle {timer.text}", row) for timer in state.idle for row in timer.transitions]
-        found |= {(name, row.to, event) for event, row in rows if row.to}
-    return found
+def test_the_edit_of_the_tour_is_one_that_can_be_made() -> None:
+    """Step 5: the words to change stand there once, and the file still passes with the new ones."""
+    state, old, new = re.findall(r"in\s`(\w+)`, change `(\w+)` to `(\w+)`", README)[0]
+    text = (ROOT / "lifecycle.yaml").read_text(encoding="utf-8")
+    assert text.count(f" {old}:") == 1
+    registry = Registry.of(*HANDLER_MODULES)
+    edited = parse_spec(text.replace(f" {old}:", f" {new}:").encode(), registry).machines["session"].states[state]
+    assert new in [timer.text for timer in edited.after]
 
 
-def test_the_picture_shows_ways_that_exist(session: Machine) -> None:
-    """It leaves ways out to be readable; it may not invent one."""
-    arrows = set(re.findall(r"^\s*(\w+) --> (\w+): (.+)$", next(blocks("mermaid")), re.MULTILINE))
-    assert arrows
-    assert arrows - ways(session) == set()
-
-
-def test_the_picture_shows_every_state(session: Machine) -> None:
-    drawn = set(re.findall(r"\w+", next(blocks("mermaid"))))
-    assert set(session.states) - drawn == set()
-
-
-def test_the_picture_begins_and_ends_where_the_session_does(session: Machine) -> None:
-    picture = next(blocks("mermaid"))
-    assert re.findall(r"\[\*\] --> (\w+)", picture) == [session.initial]
-    ends = {name for name, state in session.states.items() if state.final}
-    assert set(re.findall(r"(\w+) --> \[\*\]", picture)) == ends
-
-
-def test_links_lead_somewhere() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
     """Within the repository; other sites are not ours to test."""
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", README)
-    assert [target for target in targets if "://" not in target and not (ROOT / target).exists()] == []
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[page])
+    assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_found_from_the_readme() -> None:
+    """A page that nothing leads to is not read."""
+    assert [page.name for page in PAGES if page.name != "README.md" and f"](docs/{page.name})" not in README] == []
 
 
 def test_the_changelog_names_this_version() -> None:

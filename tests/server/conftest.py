@@ -149,14 +149,16 @@ Serving = Callable[..., "asyncio.Future[Wire]"]
 
 @pytest.fixture
 async def serving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Any]:
-    """await serving(journal=…, key=…, **settings) starts a server; all are stopped at the end."""
+    """await serving(journal=…, key=…, services=…, **settings) starts a server; all are stopped at the end."""
     monkeypatch.chdir(tmp_path)
     async with AsyncExitStack() as stack:
 
-        async def start(journal: Journal | None = None, key: str | None = KEY, **flags: Any) -> Wire:
+        async def start(
+            journal: Journal | None = None, key: str | None = KEY, services: dict[str, Any] | None = None, **flags: Any
+        ) -> Wire:
             settings: Settings = load({"data": tmp_path, "grace_s": 1.0, **flags})
             spec = load_spec(FILES / "wire.yaml", registry())
-            app = build(settings, spec, registry(), journal or MemoryJournal(), key=key)
+            app = build(settings, spec, registry(), journal or MemoryJournal(), key=key, services=services)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=5.0)
             stack.push_async_callback(stop, runner)
             await runner.setup()

@@ -44,7 +44,7 @@ def test_every_mistake_is_told_at_once_with_its_name(elsewhere: Path) -> None:
         load({"port": 70_000, "grace_s": -1, "heartbeat_s": "quickly-secret"})
     text = str(caught.value)
     assert len(text.splitlines()) == 3
-    assert all(name in text for name in ("port", "grace_s", "heartbeat_s", "STEWARD_PORT"))
+    assert all(name in text for name in ("--port", "--grace-s", "--heartbeat-s"))
     assert "secret" not in text
 
 

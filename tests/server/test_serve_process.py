@@ -130,6 +130,19 @@ async def test_one_signal_stops_it_and_sessions_go_on_in_the_next(serve: Any, nu
     assert again.events[: len(peer.events)] == peer.events
 
 
+@pytest.mark.parametrize("gap_s", [0.0, 0.005, 0.02])
+async def test_impatient_signals_do_not_change_the_exit_code(serve: Any, gap_s: float) -> None:
+    """A third Ctrl-C finds an interpreter that is leaving and has dropped its handlers; the stop is orderly all the
+    same."""
+    server = await (await serve("--port", "0")).ready()
+    for _ in range(6):
+        with suppress(ProcessLookupError):
+            server.process.send_signal(signal.SIGINT)
+        await asyncio.to_thread(time.sleep, gap_s)  # the gap is what is tested
+    assert await server.code() == 0
+    assert "Traceback" not in await server.errors()
+
+
 async def test_a_second_signal_ends_the_grace(serve: Any) -> None:
     """A handler that hangs gets the grace, unless somebody insists."""
     server = await (await serve("--port", "0", STEWARD_GRACE_S="60")).ready()
@@ -210,7 +223,8 @@ async def test_a_port_in_use_is_one_sentence(serve: Any) -> None:
         server = await serve("--port", str(port))
         assert await server.code() == 1
         assert (await server.errors()).strip() == (
-            f"steward: cannot listen on 127.0.0.1 port {port}: address already in use; choose another with --port"
+            f"steward: cannot listen on 127.0.0.1 port {port}: address already in use; "
+            "choose another with --port, or --port 0 for any free one"
         )
 
 
@@ -277,13 +291,14 @@ async def test_whoever_sends_no_request_is_cut(serve: Any, request_text: bytes) 
 
 
 async def test_two_servers_do_not_share_a_data_directory(serve: Any) -> None:
-    """L6: at most one writer; the second is told."""
-    await (await serve("--port", "0")).ready()
+    """L6: at most one writer; the second is told, and the first is found as before."""
+    first = await (await serve("--port", "0")).ready()
     second = await serve("--port", "0")
     assert await second.code() == 1
     errors = await second.errors()
     assert errors.startswith("steward: ")
     assert "Traceback" not in errors
+    assert json.loads((first.data / "address").read_text())["url"] == first.url
 
 
 async def test_logs_for_machines_are_json_and_tell_no_secret(serve: Any) -> None:

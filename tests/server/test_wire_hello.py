@@ -243,7 +243,8 @@ async def test_places_without_welcome_are_few_for_one_address(serving: Any) -> N
     wire: Wire = await serving(unwelcomed_per_address_max=2)
     await wire.create()
     silent = [await wire.dial() for _ in range(2)]
-    status, problem = await wire.call("GET", "/v1/ws")
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    status, problem = await wire.call("GET", "/v1/ws", headers=upgrade)
     assert (status, problem["code"], problem["retry_ms"]) == (503, "overloaded", 5000)
     await silent[0].socket.close()
     await wire.create()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field
 
+from handlers.team import Team
 from server.app import stop
 from tests.server.conftest import ANSWER_S, KEY, Wire, new_token
 from tests.server.wire_handlers import GATES, STUCK
@@ -155,6 +157,107 @@ async def test_without_a_valid_token_every_answer_is_the_same(wire: Wire, method
     assert (answers[0][0], answers[0][1]["code"]) == (401, "no_valid_token")
 
 
+async def test_the_operator_is_told_that_there_is_no_such_session(wire: Wire) -> None:
+    """Rule 15 is for who has no right; the key sees every session, so it may know that this is none."""
+    for method, path, options in (("GET", "", {}), ("GET", "/log", {}), ("DELETE", "", {})):
+        status, problem = await wire.call(method, f"/v1/sessions/s.{'a' * 26}{path}", KEY, **options)
+        assert (status, problem["code"], problem["title"]) == (404, "unknown_session", "no such session")
+
+
+@pytest.mark.parametrize(
+    "headers, status, code",
+    [
+        ({}, 426, "upgrade_required"),
+        ({"Upgrade": "h2c", "Connection": "Upgrade"}, 426, "upgrade_required"),
+        ({"Upgrade": "websocket", "Connection": "Upgrade"}, 400, "bad_handshake"),
+    ],
+)
+async def test_a_plain_get_of_the_websocket_says_what_it_is(
+    wire: Wire, headers: dict[str, str], status: int, code: str
+) -> None:
+    """Whoever tries it with curl reads our words, not a library's."""
+    found, problem = await wire.call("GET", "/v1/ws", headers=headers)
+    assert (found, problem["code"]) == (status, code)
+    assert "steward play" in problem["detail"]
+
+
+class Choice(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    white: Literal["engine", "human"] = "engine"
+    depth: int = Field(default=1, ge=1, le=3)
+
+
+def team(name: str) -> Team:
+    return Team(name, Choice, (), lambda options: (), lambda options: (), lambda text, options: "")
+
+
+@pytest.mark.parametrize(
+    "create, text",
+    [
+        ({"team": "nope"}, "no team 'nope'; there are: chess, wire"),
+        ({"team": "ches"}, "no team 'ches'; did you mean 'chess'?"),
+        ({"team": "chess", "options": {"wite": "human"}}, "no option 'wite'; did you mean 'white'?"),
+        ({"team": "chess", "options": {"zzz": 1}}, "no option 'zzz'; there are: white, depth"),
+        ({"team": "chess", "options": {"white": "me"}}, "white: has to be 'engine' or 'human'"),
+        ({"team": "chess", "options": {"depth": 9}}, "depth: has to be at most 3"),
+    ],
+)
+async def test_a_session_that_could_only_die_is_not_created(serving: Any, create: Any, text: str) -> None:
+    """Over HTTP and WebSocket, in the same words; only for who may create at all, and nothing is left of it."""
+    wire: Wire = await serving(services={"teams": {"chess": team("chess"), "wire": team("wire")}})
+    status, problem = await wire.call("POST", "/v1/sessions", KEY, json=create)
+    assert (status, problem["code"]) == (422, "bad_payload")
+    assert text in problem["detail"]
+    peer = await wire.dial()
+    error = await peer.hello(new_token(), create=create, auth=KEY)
+    assert (error["t"], error["code"]) == ("error", 4422)
+    assert text in error["msg"]
+    assert await peer.closed() == 4422
+    assert (await wire.call("POST", "/v1/sessions", new_token(), json=create))[0] == 401
+    assert wire.parts.manager.counts()["created"] == 0
+
+
+@pytest.mark.parametrize(
+    "body, text",
+    [
+        ({"tema": "wire"}, "there is no field 'tema'; did you mean 'team'?"),
+        ({"opitons": {}}, "there is no field 'opitons'; did you mean 'options'?"),
+        ({"team": 1}, "team: has to be text"),
+        ({"options": []}, "options: has to be an object"),
+        ({"token": "x"}, "token: has to be 43 to 128 of A-Z a-z 0-9 _ -"),
+    ],
+)
+async def test_a_create_with_a_mistake_is_told_in_words(wire: Wire, body: Any, text: str) -> None:
+    """A misspelt field would silently make another session; what is merely unknown is ignored."""
+    status, problem = await wire.call("POST", "/v1/sessions", KEY, json=body)
+    assert (status, problem["code"]) == (400, "bad_frame")
+    assert text in problem["detail"]
+    assert (await wire.call("POST", "/v1/sessions", KEY, json={"colour_of_tomorrow": 1}))[0] == 201
+
+
+async def test_why_a_session_was_ended_is_in_the_servers_log(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    """With who did it: an operator's end is worth a line."""
+    sid, _ = await make(wire)
+    with caplog.at_level("INFO", "steward.http"):
+        status, answer = await wire.call("DELETE", f"/v1/sessions/{sid}?reason=too%20old", KEY)
+    assert (status, answer["is_ended"], answer["is_quarantined"]) == (200, True, False)
+    assert "session ended by admin: too old" in caplog.text
+    assert (await wire.call("DELETE", f"/v1/sessions/{sid}?reason={'x' * 300}", KEY))[0] == 400
+
+
+async def test_a_secret_that_is_no_text_is_nobodys(wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody can send bytes that are no UTF-8; that is no fault of ours to be logged as one."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", wire.port)
+    head = f"GET /v1/sessions HTTP/1.1\r\nHost: localhost:{wire.port}\r\nConnection: close\r\n"
+    writer.write(head.encode() + b"Authorization: Bearer \xff\xfe\r\n\r\n")
+    async with asyncio.timeout(ANSWER_S):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_an_observers_token_reads_and_does_nothing_else(wire: Wire) -> None:
     """Roles hold over HTTP too."""
     sid, token = await make(wire)
@@ -208,7 +311,7 @@ async def test_only_known_hosts_and_origins_may_call(serving: Any, headers: dict
     assert status == 200 or answer["code"] == "forbidden"
     if "Origin" in sent:
         socket, _ = await wire.call("GET", "/v1/ws", headers=sent)
-        assert socket == (400 if status == 200 else 403)
+        assert socket == (426 if status == 200 else 403)
 
 
 async def test_open_takes_no_key_and_no_proxy(serving: Any) -> None:
@@ -249,7 +352,7 @@ async def test_bodies_that_are_none_are_problems(wire: Wire, body: bytes, code: 
     assert status == (413 if code == "too_large" else 400)
 
 
-@pytest.mark.parametrize("path, status", [("/nowhere", 404), ("/v1/sessions/x/y/z", 404), ("/livez", 200), ("/", 200)])
+@pytest.mark.parametrize("path, status", [("/nowhere", 404), ("/v1/sessions/x/y/z", 404), ("/livez", 200)])
 async def test_every_answer_says_how_it_may_be_used(wire: Wire, path: str, status: int) -> None:
     """nosniff, no-store, a strict policy, and no name of a library."""
     async with wire.http.get(wire.url + path) as answer:

@@ -1,0 +1,77 @@
+"""The settings of server/config.py as the tables of docs/operating.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+
+from engine.reference import table
+
+from .config import PREFIX, ApiKey, Settings
+
+# Where a number's unit stands in its name: seconds last, so that `_per_s` is found first.
+UNITS: Final = {"_per_s": "a second", "_s": "seconds"}
+TYPES: Final = {"string": "text", "boolean": "`true` or `false`", "array": "list of texts", "object": "table of texts"}
+BOUNDS: Final = {
+    "minimum": "from {:,g}",
+    "exclusiveMinimum": "above {:,g}",
+    "maximum": "to {:,g}",
+    "minLength": "not empty",
+}
+
+
+def settings() -> str:
+    schema = Settings.model_json_schema()["properties"]
+    rows = [
+        (f"`{name}`", f"`{PREFIX}{name.upper()}`", field.description or "", form(name, schema[name]), default(field))
+        for name, field in Settings.model_fields.items()
+    ]
+    return table(("`steward.toml`", "environment", "what it is", "form", "left out"), rows)
+
+
+def api_keys() -> str:
+    schema = ApiKey.model_json_schema()["properties"]
+    rows = (
+        (f"`{name}`", field.description or "", form(name, schema[name]), default(field))
+        for name, field in ApiKey.model_fields.items()
+    )
+    return table(("key of `[[api_keys]]`", "what it is", "form", "left out"), rows)
+
+
+def form(name: str, schema: dict[str, Any]) -> str:
+    """What may stand there, in words."""
+    if "enum" in schema:
+        return " or ".join(f"`{one}`" for one in schema["enum"])
+    if schema.get("items", {}).get("$ref"):
+        return "tables, see below"
+    return ", ".join(_form(name, schema))
+
+
+def _form(name: str, schema: dict[str, Any]) -> Iterator[str]:
+    kind = {"integer": "whole number", "number": "number"}.get(schema["type"]) or TYPES[schema["type"]]
+    bounds = [text.format(schema[key]) for key, text in BOUNDS.items() if key in schema]
+    yield " ".join([kind, *bounds])
+    if schema["type"] in ("integer", "number"):
+        yield from [unit for ending, unit in UNITS.items() if name.endswith(ending)][:1]
+    if schema.get("format") == "path":
+        yield "a path"
+    if "pattern" in schema:
+        yield f"`{schema['pattern']}`"
+
+
+def default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "not allowed"
+    value = field.get_default(call_default_factory=True)
+    match value:
+        case bool():
+            return f"`{str(value).lower()}`"
+        case dict():
+            return ", ".join(f"`{key}`" for key in value)
+        case tuple() | frozenset() if not value:
+            return "none"
+        case int() | float():
+            return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"`{value}`"

@@ -1,0 +1,251 @@
+// A client of the wire protocol: one session, however many connections it takes (docs/protocol.md).
+// It dials, says hello, follows the log by its numbers, sends again what was not answered, and dials again.
+
+const DIAL_MS = 3_000; // for TCP and the upgrade
+const WELCOME_MS = 10_000;
+const SILENCE_MS = 25_000; // until a welcome says what the server keeps to
+const BACKOFF_MS_MAX = 5_000;
+const UNANSWERED_MAX = 64; // the highest c is less than this above the lowest that has no outcome
+const TOKEN_BYTES = 32;
+
+/** random bytes in base64url, which stands in a fragment and a header without quoting. */
+export function randomText(bytes) {
+  const binary = String.fromCharCode(...crypto.getRandomValues(new Uint8Array(bytes)));
+  return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** The right to a session is made by the client, so that a lost welcome makes no second session. */
+export const newToken = () => randomText(TOKEN_BYTES);
+
+/** What the number of a close tells the client to do: "again", "later", "token", "bug" or "stop". */
+export function remedyOf(code) {
+  if (code >= 4100 && code < 4200) return "later";
+  if (code >= 4300 && code < 4400) return "token";
+  if (code >= 4400 && code < 4500) return "bug";
+  if (code >= 4500 && code < 4600) return "stop";
+  return "again";
+}
+
+/**
+ * Events: `frame` (detail: a welcome, snap, ev, note, ping or goaway that is new), `status` (detail: {status, text, retryMs}) with
+ * status dialling, live, cut, waiting or stopped, and `fault` (detail: text) for what the server must not do.
+ */
+export class Client extends EventTarget {
+  /** create: {team, options}, for a token no server knows yet; auth: the key that creating needs. */
+  constructor({ url, token, create = null, auth = null, role = "control" }) {
+    super();
+    this.token = token;
+    this.role = role;
+    this.cid = randomText(9); // names this page load's memory of unanswered commands, so it is never stored
+    this.dials = 0;
+    this.last = 0; // the highest number applied
+    this.epoch = null;
+    this.status = "new";
+    this.closeCode = null;
+    this.cut_until = 0;
+    this.#url = url;
+    this.#create = create;
+    this.#auth = auth;
+  }
+
+  #url;
+  #create;
+  #auth;
+  #socket = null;
+  #lastC = 0;
+  #attempt = 0;
+  #pending = new Map(); // c -> {frame, resolve}, in order; kept until its `res` has come
+  #timer = null; // of the next dial
+  #watch = null; // over dialling, the welcome and silence, one after the other
+  #silenceMs = SILENCE_MS;
+  #retryMs = null;
+  #error = null;
+  #isWelcomed = false;
+
+  start() {
+    this.#dial();
+  }
+
+  /** Leave for good; the session notices that nobody of this page is connected. */
+  stop() {
+    this.#clear();
+    this.#drop();
+    this.#tell("stopped", "left by this page");
+  }
+
+  /** Lose the connection as a cable does, and dial again no sooner than after ms. */
+  cut(ms) {
+    this.cut_until = performance.now() + ms;
+    this.#lose("cut on purpose");
+  }
+
+  /** Dial now instead of when the back-off is over, such as when the network has come back. */
+  hurry() {
+    if (this.status === "waiting" && performance.now() >= this.cut_until) this.#dial();
+  }
+
+  /** Send an event to an actor; its outcome: {ok, val?, err?, dup?}, over as many connections as it takes. */
+  command(name, args = {}, to = "/") {
+    return new Promise((resolve) => {
+      this.#lastC += 1;
+      const frame = { t: "cmd", c: this.#lastC, name, args, to };
+      this.#pending.set(this.#lastC, { frame, resolve });
+      if (this.#isInWindow(frame.c)) this.#send(frame);
+    });
+  }
+
+  #isInWindow(c) {
+    const [lowest] = this.#pending.keys();
+    return c - lowest < UNANSWERED_MAX;
+  }
+
+  #dial() {
+    this.#clear();
+    this.#drop();
+    this.dials += 1;
+    this.#isWelcomed = false;
+    this.#error = null;
+    this.#retryMs = null;
+    this.#tell("dialling", "");
+    const socket = new WebSocket(this.#url);
+    this.#socket = socket;
+    this.#limit(DIAL_MS, "no answer");
+    // A close or a frame of a socket that was replaced meanwhile says nothing about this one.
+    const mine = (handle) => (event) => socket === this.#socket && handle(event);
+    socket.addEventListener("open", mine(() => this.#hello()));
+    socket.addEventListener("message", mine((event) => this.#read(event.data)));
+    socket.addEventListener("close", mine((event) => this.#closed(event.code)));
+  }
+
+  #hello() {
+    this.#limit(WELCOME_MS, "no welcome");
+    const hello = { t: "hello", token: this.token, n: this.dials, role: this.role };
+    if (this.role === "control") hello.cid = this.cid;
+    if (this.epoch !== null) hello.cur = { epoch: this.epoch, seq: this.last };
+    if (this.#create !== null && this.epoch === null) hello.create = this.#create;
+    if (this.#auth !== null && this.epoch === null) hello.auth = this.#auth;
+    this.#send(hello);
+  }
+
+  #read(text) {
+    const frame = JSON.parse(text);
+    if (this.#isWelcomed) this.#limit(this.#silenceMs, "silence");
+    switch (frame.t) {
+      case "welcome":
+        return this.#welcomed(frame);
+      case "snap":
+        this.last = frame.seq;
+        return this.#emit("frame", frame);
+      case "ev":
+        return this.#event(frame);
+      case "res":
+        return this.#result(frame);
+      case "error":
+        this.#error = frame;
+        this.#retryMs = frame.retry_ms ?? null;
+        return undefined;
+      case "goaway":
+        this.#retryMs = frame.slot_ms ?? null;
+        return this.#emit("frame", frame);
+      default:
+        return this.#emit("frame", frame);
+    }
+  }
+
+  #welcomed(frame) {
+    if (frame.resumed && this.epoch !== null && frame.epoch !== this.epoch) this.#fault("another log without a snapshot");
+    this.#isWelcomed = true;
+    this.#attempt = 0;
+    this.epoch = frame.epoch;
+    this.#silenceMs = (frame.limits?.dead_ms ?? SILENCE_MS) + 5_000; // the server gives up first
+    this.#limit(this.#silenceMs, "silence");
+    this.#emit("frame", frame);
+    this.#tell("live", "");
+    for (const { frame: waiting } of this.#pending.values()) if (this.#isInWindow(waiting.c)) this.#send(waiting);
+  }
+
+  #event(frame) {
+    if (frame.seq <= this.last) return; // sent again after a resume: applied already
+    if (frame.seq !== this.last + 1) {
+      this.#fault(`number ${frame.seq} came after ${this.last}`);
+      this.#lose("a hole in the log");
+      return;
+    }
+    this.last = frame.seq;
+    this.#emit("frame", frame);
+  }
+
+  #result(frame) {
+    const waiting = this.#pending.get(frame.c);
+    if (waiting === undefined) return;
+    const [lowest] = this.#pending.keys();
+    this.#pending.delete(frame.c);
+    waiting.resolve(frame);
+    // The window has moved: what was held back for it may go now.
+    const [next] = this.#pending.keys();
+    for (const { frame: held } of this.#pending.values()) {
+      if (held.c >= lowest + UNANSWERED_MAX && held.c < next + UNANSWERED_MAX) this.#send(held);
+    }
+  }
+
+  #closed(code) {
+    this.#clear();
+    this.#drop();
+    this.closeCode = code;
+    const remedy = remedyOf(code);
+    const text = this.#error?.msg ?? `closed (${code})`;
+    if (remedy === "again" || remedy === "later") this.#wait(text);
+    else this.#tell("stopped", text, remedy);
+  }
+
+  /** This connection is as good as gone. */
+  #lose(why) {
+    this.#clear();
+    this.#drop();
+    this.closeCode = 1006;
+    this.#wait(why);
+  }
+
+  #wait(text) {
+    const random = Math.random() * Math.min(BACKOFF_MS_MAX, 1_000 * 2 ** this.#attempt);
+    this.#attempt += 1;
+    const ms = Math.max(this.#retryMs ?? random, this.cut_until - performance.now());
+    this.#timer = setTimeout(() => this.#dial(), ms);
+    this.#tell("waiting", text, "again", ms);
+  }
+
+  #limit(ms, why) {
+    clearTimeout(this.#watch);
+    this.#watch = setTimeout(() => this.#lose(why), ms);
+  }
+
+  #clear() {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#watch);
+  }
+
+  #drop() {
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket !== null) socket.close();
+  }
+
+  #send(frame) {
+    if (this.#socket?.readyState === WebSocket.OPEN && (this.#isWelcomed || frame.t === "hello")) {
+      this.#socket.send(JSON.stringify(frame));
+    }
+  }
+
+  #fault(text) {
+    this.#emit("fault", text);
+  }
+
+  #tell(status, text, remedy = null, retryMs = null) {
+    this.status = status;
+    this.#emit("status", { status, text, remedy, retryMs });
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
