@@ -7,7 +7,7 @@ STAMP := $(VENV)/.setup-done
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run play test test-fast lint format types check diagrams docs lock ci clean
+.PHONY: help setup run play test test-fast lint format types check diagrams docs screenshots lock ci clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -17,6 +17,7 @@ setup: $(STAMP) ## make .venv from requirements.lock
 # Again only when what is installed has changed; a half-made .venv is made anew.
 $(STAMP): pyproject.toml requirements.lock
 	@sh .ci/venv $(VENV)
+	@sh .ci/graphviz
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@# setuptools comes from the lock, so the build needs no environment of its own, and no network.
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -54,6 +55,11 @@ diagrams: $(STAMP) ## draw lifecycle.yaml again, into diagrams/
 
 docs: $(STAMP) diagrams ## write the generated parts again: diagrams, JSON Schema, tables of docs/
 	@$(BIN)/python -m engine.reference --write
+	@$(BIN)/python -m server.reference --write
+
+screenshots: $(STAMP) ## take the pictures of docs/screenshots again, with a Chromium
+	@sh .ci/chromium
+	@$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 lock: ## resolve pyproject.toml again, into requirements.lock
 	@bash .ci/lock requirements.lock

@@ -1,0 +1,89 @@
+"""Usable without a mouse, without sight, on a phone, in the dark: what axe and the layout say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from tests.browser.conftest import Served, Visitor
+from tests.browser.playing import end, harm, watch
+
+pytestmark = pytest.mark.e2e
+AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1" / "axe.min.js"
+SERIOUS = {"serious", "critical"}
+
+
+async def serious(page: Page) -> list[str]:
+    """What axe finds serious, in words."""
+    await page.evaluate(AXE.read_text())
+    found: dict[str, Any] = await page.evaluate("axe.run()")
+    return [
+        f"{item['id']}: {node['html'][:120]} {node['any'][:1] and node['any'][0]['message']}"
+        for item in found["violations"]
+        if item["impact"] in SERIOUS
+        for node in item["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_serious(browser: Browser, served: Served, scheme: Any) -> None:
+    """Before a session, in one, after things were broken, at its end, and in the large picture."""
+    context = await browser.new_context(
+        viewport={"width": 1440, "height": 1000}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    visitor = Visitor(served, context)
+    page = await visitor.page()
+    assert await serious(page) == []
+    page = await watch(visitor)
+    assert await serious(page) == []
+    await expect(await harm(page, "raise")).to_have_attribute("data-status", "good")
+    await expect(await harm(page, "leak")).to_have_attribute("data-status", "held")
+    await end(page)
+    assert await serious(page) == []
+    await page.get_by_role("button", name="Whole picture of the agent machine").click()
+    await expect(page.locator("#picture-place svg")).to_be_visible()
+    assert await serious(page) == []
+    await context.close()
+    assert visitor.faults == []
+
+
+async def test_a_phone_scrolls_in_one_direction_only(browser: Browser, served: Served) -> None:
+    """Nothing is wider than the screen, and what is tapped is large enough for a thumb."""
+    context = await browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    visitor = Visitor(served, context)
+    page = await watch(visitor, white="engine")
+    width = await page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+    sizes = await page.locator(".panel button:visible:not(.square)").evaluate_all(
+        "buttons => buttons.map(button => button.getBoundingClientRect().height)"
+    )
+    assert min(sizes) >= 40
+    assert await page.locator(".square").first.evaluate("square => square.getBoundingClientRect().width") >= 36
+    await context.close()
+    assert visitor.faults == []
+
+
+async def test_everything_is_reached_with_the_keyboard(visitor: Visitor) -> None:
+    """From the top of a new page to a running session with Tab and Enter alone."""
+    page = await visitor.page()
+    reached = []
+    for _ in range(12):
+        await page.keyboard.press("Tab")
+        reached.append(await page.evaluate("document.activeElement.id"))
+        if reached[-1] == "create-button":
+            break
+    assert {"theme", "new-session", "team", "option-white", "create-button"} <= set(reached)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#state")).to_have_text("active")
+
+
+async def test_the_theme_is_chosen_and_kept(visitor: Visitor) -> None:
+    page = await visitor.page()
+    for _ in range(2):
+        await page.get_by_role("button", name="Theme").click()
+    assert await page.locator("html").get_attribute("data-theme") == "dark"
+    await page.reload()
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
