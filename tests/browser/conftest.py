@@ -21,7 +21,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-REQUIRED = "STEWARD_BROWSER_TESTS"  # set to `required` where a missing browser is a failure
+REQUIRED = "BROWSER_TESTS"  # set to `required` where a missing browser is a failure
 STOP_S = 20.0
 WAIT_MS = 20_000  # above every time-out that a story here waits for
 FLAGS = [
