@@ -9,10 +9,10 @@ from typing import Any
 import chess
 import chess.pgn
 import pytest
-from dying import DyingJournal, live_until_dead
 from patience import until_it
 
 from engine.session import Session
+from engine.testing.dying import DyingJournal, live_until_dead
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
 from examples.chess import TEAM

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,12 @@ import small_handlers
 from engine.journal.memory import MemoryJournal
 from engine.records import Command, Record
 from engine.state import fold
+from engine.testing.dying import DyingJournal, live_until_dead
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import run_virtual
 
 SMALL = Path(__file__).parent / "files" / "small.yaml"
 COMPILED = machines(SMALL, small_handlers)
-
-
-class DyingJournal(MemoryJournal):
-    """Stops for ever after a number of appends, as if the process died right there."""
-
-    def __init__(self, appends: int) -> None:
-        super().__init__()
-        self.left = appends
-        self.died: asyncio.Event = asyncio.Event()
-
-    def append(self, append: Any) -> Any:
-        if self.left == 0 and not self._is_held:
-            # What was queued before is durable; from here on nothing is.
-            self._run()
-            self.hold()
-            self.died.set()
-        self.left -= 1
-        return super().append(append)
 
 
 async def script(r: Rig) -> None:
@@ -57,14 +39,7 @@ COMMANDS: list[tuple[str, dict[str, Any]]] = [
 async def first_life(journal: DyingJournal) -> list[bytes]:
     """Run the script until the journal dies; gives the updates that were durable, as a client saw them."""
     rig = Rig(COMPILED, journal=journal)
-    await rig.manager.start()
-    running = asyncio.ensure_future(script(rig))
-    dying = asyncio.ensure_future(journal.died.wait())
-    await asyncio.wait({running, dying}, return_when=asyncio.FIRST_COMPLETED)
-    journal.hold()
-    running.cancel()
-    dying.cancel()
-    await asyncio.wait({running, dying})
+    await live_until_dead(journal, rig, script)
     seen: list[bytes] = []
     for session in rig.manager.sessions():
         seen += [text for _, text in session.log._tail]

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from engine.journal.memory import MemoryJournal
-from engine.testing.rig import Rig
+from ..journal.memory import MemoryJournal
+from .rig import Rig
 
 
 class DyingJournal(MemoryJournal):
@@ -20,6 +20,7 @@ class DyingJournal(MemoryJournal):
 
     def append(self, append: Any) -> Any:
         if self.left == 0 and not self._is_held:
+            # What was queued before is durable; from here on nothing is.
             self._run()
             self.hold()
             self.died.set()
