@@ -36,7 +36,7 @@ from .pages import Pages
 from .pictures import Pictures
 from .pool import Pool
 from .privacy import make_private
-from .problems import shell
+from .problems import headers, shell
 from .stopping import Stopper
 
 BACKLOG: Final = 1024  # connections the kernel holds before they are accepted
@@ -101,8 +101,10 @@ def build(
         observe_max=settings.observe_max,
     )
     http = Http(desk, pool, spec, settings.timing)
-    app = web.Application(middlewares=[shell(Gate(settings))], client_max_size=FRAME_BYTES_MAX)
+    gate = Gate(settings)
+    app = web.Application(middlewares=[shell(gate)], client_max_size=FRAME_BYTES_MAX)
     app[PARTS] = Parts(settings, spec, manager, desk, pool, http, insisted or asyncio.Event().wait)
+    app.on_response_prepare.append(headers(gate))
     app.add_routes(http.routes())
     app.add_routes(Pages(spec, (services or {}).get("teams", {}), allow_breaking=settings.allow_breaking).routes())
     app.add_routes(Pictures(spec).routes())
@@ -218,7 +220,7 @@ async def _run(settings: Settings, stopper: Stopper, announce: Callable[[str, st
     ready_data(settings)
     listener = listening_socket(settings.host, settings.port)
     try:
-        key = None if settings.open or settings.api_keys else _key(settings)
+        key = None if settings.open or settings.has_users else _key(settings)
         journal = SqliteJournal(settings.data / "log.sqlite")
         app = build(settings, spec, registry, journal, key=key, services=services, insisted=stopper.insisted)
         runner = web.AppRunner(

@@ -18,6 +18,7 @@ from engine.records import Caller
 
 from .codes import Fault
 from .config import Settings
+from .identity import Identities
 
 ADMIN: Final = "admin"  # the role that may see and end every session
 LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -75,6 +76,11 @@ class Gate:
         if self._is_open:
             self._check_direct(headers)
 
+    def page_of(self, headers: Headers) -> str | None:
+        """The page of another server that may call, if it is one that calls: it needs to be told so (CORS)."""
+        found = [origin for origin in headers.getall("Origin", ()) if origin.lower().rstrip("/") in self._origins]
+        return found[0] if found else None
+
     def _check_origin(self, origin: str, port: int | None) -> None:
         text = origin.lower().rstrip("/")
         if text in self._origins:
@@ -112,19 +118,28 @@ class Credentials:
 
     def __init__(self, settings: Settings, key: str | None) -> None:
         self.is_open = settings.open
+        self._identities = Identities(settings.jwt) if settings.jwt is not None else None
         self._known: list[tuple[bytes, Caller]] = [
             (bytes.fromhex(item.sha256), Caller(item.user, item.roles)) for item in settings.api_keys
         ]
         if key is not None:
             self._known.append((digest_of(key), Caller("local", frozenset({ADMIN}))))
 
-    def caller(self, secret: str | None) -> Caller | None:
-        """Whose secret this is; None if nobody's. With --open everybody is the same somebody, without any role."""
+    async def caller(self, secret: str | None) -> Caller | None:
+        """Whose secret this is; None if nobody's. With --open everybody is the same somebody, without any role.
+
+        Raises Fault("overloaded") if nobody can tell now: see Identities.
+        """
         if self.is_open:
             return Caller("open")
         if secret is None:
             return None
-        given = digest_of(secret)
+        known = self._known_by(digest_of(secret))
+        if known is None and self._identities is not None:
+            return await self._identities.caller(secret)
+        return known
+
+    def _known_by(self, given: bytes) -> Caller | None:
         found = None
         for digest, caller in self._known:  # all of them, so that the time tells nothing
             if hmac.compare_digest(digest, given):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -65,12 +66,15 @@ class ConfigError(StewardError):
     """The operator's: settings that do not fit, all of them, each in one line."""
 
 
+USER: Final = r"^[A-Za-z0-9_.@:|+-]{1,128}$"
+
+
 class ApiKey(BaseModel):
     """One caller who may create sessions. sha256: of the key, in hex; the key itself is never stored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    user: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@:-]{1,128}$")] = Field(
+    user: Annotated[str, StringConstraints(pattern=USER)] = Field(
         description="whose sessions they are; limits for one user count them"
     )
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] = Field(description="of the key, in hex")
@@ -78,6 +82,37 @@ class ApiKey(BaseModel):
         default=frozenset(),
         description="what guards of the lifecycle file ask for; `admin` sees and ends every session",
     )
+
+
+# None with a shared secret: whoever checks such a token could make one.
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"]
+
+
+class IdentityProvider(BaseModel):
+    """Who signs the tokens (JWT) of those who may create sessions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(min_length=1, description="the claim `iss`, exactly")
+    audience: str = Field(min_length=1, description="what the claim `aud` has to hold: the name of this server there")
+    keys: str = Field(min_length=1, description="its published keys (JWKS): an https address, or a file")
+    algorithms: tuple[Algorithm, ...] = Field(
+        default=("RS256", "ES256"), min_length=1, description="of signatures that count"
+    )
+    user_claim: str = Field(default="sub", min_length=1, description="the claim that names the user")
+    roles_claim: str = Field(default="roles", min_length=1, description="a list of roles, or text divided by spaces")
+
+    @field_validator("keys")
+    @classmethod
+    def _safe(cls, given: str) -> str:
+        parts = urlsplit(given)
+        if (
+            "://" in given
+            and parts.scheme != "https"
+            and not (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        ):
+            raise ValueError("keys come over https, from a file, or over http from this machine only")
+        return given
 
 
 class Settings(BaseSettings):
@@ -100,6 +135,7 @@ class Settings(BaseSettings):
     allowed_hosts: Names = Field(default=(), description="names in Host and Origin besides this machine's")
     allowed_origins: Names = Field(default=(), description="other pages that may call, scheme and port too")
     api_keys: tuple[ApiKey, ...] = Field(default=(), description="who may create sessions, instead of the key file")
+    jwt: IdentityProvider | None = Field(default=None, description="whose tokens may create sessions, beside api_keys")
 
     grace_s: float = Field(default=10.0, ge=0, le=GRACE_S_MAX, description="what sessions get on SIGTERM")
     heartbeat_s: float = Field(default=10.0, ge=0.05, le=300, description="period; below a proxy's idle time-out")
@@ -149,14 +185,19 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _who_may(self) -> Settings:
-        if self.open and self.api_keys:
-            raise ValueError("open and api_keys exclude each other: with --open nobody is asked who they are")
-        if not self.is_loopback and not self.api_keys:
+        if self.open and self.has_users:
+            raise ValueError("open excludes api_keys and jwt: with --open nobody is asked who they are")
+        if not self.is_loopback and not self.has_users:
             raise ValueError(
-                f"host {self.host} can be reached from other machines, which needs api_keys; "
+                f"host {self.host} can be reached from other machines, which needs api_keys or jwt; "
                 "without them the server listens on this machine only (127.0.0.1, ::1 or localhost)"
             )
         return self
+
+    @property
+    def has_users(self) -> bool:
+        """Whether callers are told apart; else whoever can read the key file is the administrator."""
+        return bool(self.api_keys) or self.jwt is not None
 
     @property
     def is_loopback(self) -> bool:

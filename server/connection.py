@@ -189,6 +189,7 @@ class Connection:
                 raise Fault("leaving")
             if hello.role == "control" and right.role != "control":
                 raise Fault("forbidden", "this token lets observe, not control")
+            caller = await self._desk.credentials.caller(hello.auth) or Caller(right.session.user)
             if self.is_stopped():
                 return
             self.n, self.token_id = hello.n, right.token_id
@@ -199,7 +200,6 @@ class Connection:
             self.stop(fault_of(error, log, self._sid))
             return
         self._session = right.session
-        caller = self._desk.credentials.caller(hello.auth) or Caller(right.session.user)
         if self.key is not None:
             self._commands = Commands(right.session, self.key[1], caller, self._outbox, self.stop)
         self._unwelcomed.give_back()

@@ -59,13 +59,13 @@ class Desk:
             except Fault as unknown:
                 if create is None or unknown.name != "no_valid_token":
                     raise
-            caller = self.caller(auth)
+            caller = await self.caller(auth)
             self._check(create)
             return await self._create(token, create.data(), caller)
 
-    def caller(self, auth: str | None) -> Caller:
+    async def caller(self, auth: str | None) -> Caller:
         """Raises Fault("no_valid_token")."""
-        caller = self.credentials.caller(auth)
+        caller = await self.credentials.caller(auth)
         if caller is None:
             raise Fault("no_valid_token")
         return caller

@@ -126,7 +126,7 @@ class Http:
         return json(self._spec.model_dump(mode="json", exclude_defaults=True))
 
     async def sessions(self, request: web.Request) -> web.Response:
-        if not self._is_admin(request):
+        if not await self._is_admin(request):
             raise Fault("no_valid_token")
         return json({"sessions": [_view(session) for session in self._desk.manager.sessions()]})
 
@@ -144,7 +144,7 @@ class Http:
 
     async def command(self, request: web.Request) -> web.Response:
         right = await self._right(request, "control")
-        caller = self._caller(request, right)
+        caller = await self._caller(request, right)
         wait_s = self._rates.take(right.token_id or f"user {caller.user}", time.monotonic())
         if wait_s > 0:
             text = f"{self._timing.commands_per_s:g} in a second, {self._timing.commands_burst} in a burst"
@@ -202,7 +202,7 @@ class Http:
                 name=TERMINATE,
                 payload={},
                 origin=right_origin(right),
-                caller=self._caller(request, right),
+                caller=await self._caller(request, right),
                 command=None,
             )
             outcome = await self._patience.wait(sending)
@@ -256,7 +256,7 @@ class Http:
     async def _find_right(self, request: web.Request, role: str) -> Right:
         """What the caller may do with the session in the path; every way of not being let in sounds the same."""
         sid, secret = request.match_info["sid"], bearer(request.headers)
-        if self._is_admin(request):
+        if await self._is_admin(request):
             session = await self._desk.manager.find(sid)
             if session is None:  # who may see every session may know that this is none
                 raise Problem(
@@ -272,16 +272,16 @@ class Http:
             raise Fault("forbidden", "this token lets observe, not control")
         return right
 
-    def _is_admin(self, request: web.Request) -> bool:
+    async def _is_admin(self, request: web.Request) -> bool:
         if self._desk.credentials.is_open:
             return False
-        caller = self._desk.credentials.caller(bearer(request.headers))
+        caller = await self._desk.credentials.caller(bearer(request.headers))
         return caller is not None and ADMIN in caller.roles
 
-    def _caller(self, request: web.Request, right: Right) -> Caller:
+    async def _caller(self, request: web.Request, right: Right) -> Caller:
         if right.token_id:
             return Caller(right.session.user)
-        return self._desk.credentials.caller(bearer(request.headers)) or Caller(right.session.user)
+        return await self._desk.credentials.caller(bearer(request.headers)) or Caller(right.session.user)
 
 
 def right_origin(right: Right) -> Literal["client", "admin"]:

@@ -23,7 +23,13 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
-    "Server": "steward",
+}
+# Tokens travel in Authorization, so no cookies have to be allowed along.
+CORS: Final = {
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID",
+    "Access-Control-Allow-Methods": "GET, POST, DELETE",
+    "Access-Control-Expose-Headers": "Location, Retry-After",
+    "Access-Control-Max-Age": "600",
 }
 # What an actor answers, as an HTTP status; 409 for every other refusal.
 OUTCOME_STATUS: Final = {
@@ -86,22 +92,36 @@ def json(value: Any, status: int = 200) -> web.Response:
 
 
 def shell(gate: Gate) -> Any:
-    """The outermost middleware: who may call at all, errors as problem documents, headers of every answer."""
+    """The outermost middleware: who may call at all, errors as problem documents."""
 
     @web.middleware
     async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await _answer(gate, request, handler)
-        if not response.prepared:
-            for name, value in HEADERS.items():
-                response.headers.setdefault(name, value)
-        return response
+        return await _answer(gate, request, handler)
 
     return around
+
+
+def headers(gate: Gate) -> Any:
+    """The signal that gives every answer its headers, streams and upgrades included."""
+
+    async def complete(request: web.Request, response: web.StreamResponse) -> None:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers["Server"] = "steward"  # the library has put its own name and version there
+        page = gate.page_of(request.headers)
+        if page is not None:
+            response.headers.update(CORS, **{"Access-Control-Allow-Origin": page})
+            response.headers.add("Vary", "Origin")
+
+    return complete
 
 
 async def _answer(gate: Gate, request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         gate.check(request.headers)
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            # A browser asks before it lets a foreign page call; headers() says yes, to the pages that may.
+            return web.Response(status=204)
         if request.method == "POST" and request.content_type != "application/json":
             return problem(415, "not_json", "a POST carries JSON: Content-Type: application/json")
         return await handler(request)

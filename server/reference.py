@@ -165,6 +165,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "client-fields": _client_fields,
         "api-keys": settings_table.api_keys,
         "closes": _closes,
+        "jwt": settings_table.jwt,
         "limits": _limits,
         "settings": settings_table.settings,
         "statuses": _statuses,

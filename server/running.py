@@ -58,7 +58,7 @@ def run(
 
 def how_to_go_on(settings: Settings, suffix: str) -> Iterator[str]:
     """Commands that work as they stand there: nobody is an operator with --open, and API keys are nowhere on disk."""
-    rest = suffix + (" --key KEY" if settings.api_keys else "")
+    rest = suffix + (" --key KEY" if settings.has_users else "")
     commands = {f"{called()} play{rest}": "a game of chess in another terminal"} if GAME in settings.teams else {}
     if not settings.open:
         commands[f"{called()} sessions{rest}"] = "what lives here"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from engine.reference import table
 
-from .config import PREFIX, ApiKey, Settings
+from .config import PREFIX, ApiKey, IdentityProvider, Settings
 
 # Where a number's unit stands in its name: seconds last, so that `_per_s` is found first.
 UNITS: Final = {"_per_s": "a second", "_s": "seconds"}
@@ -32,12 +33,21 @@ def settings() -> str:
 
 
 def api_keys() -> str:
-    schema = ApiKey.model_json_schema()["properties"]
+    return _inner("[[api_keys]]", ApiKey)
+
+
+def jwt() -> str:
+    return _inner("[jwt]", IdentityProvider)
+
+
+def _inner(name: str, model: type[BaseModel]) -> str:
+    """The keys of a table within the settings."""
+    schema = model.model_json_schema()["properties"]
     rows = (
-        (f"`{name}`", field.description or "", form(name, schema[name]), default(field))
-        for name, field in ApiKey.model_fields.items()
+        (f"`{key}`", field.description or "", form(key, schema[key]), default(field))
+        for key, field in model.model_fields.items()
     )
-    return table(("key of `[[api_keys]]`", "what it is", "form", "left out"), rows)
+    return table((f"key of `{name}`", "what it is", "form", "left out"), rows)
 
 
 def form(name: str, schema: dict[str, Any]) -> str:
@@ -46,6 +56,10 @@ def form(name: str, schema: dict[str, Any]) -> str:
         return " or ".join(f"`{one}`" for one in schema["enum"])
     if schema.get("items", {}).get("$ref"):
         return "tables, see below"
+    if "anyOf" in schema:
+        return "a table, see below"
+    if "enum" in schema.get("items", {}):
+        return "list of " + ", ".join(f"`{one}`" for one in schema["items"]["enum"])
     return ", ".join(_form(name, schema))
 
 
@@ -70,8 +84,10 @@ def default(field: FieldInfo) -> str:
             return f"`{str(value).lower()}`"
         case dict():
             return ", ".join(f"`{key}`" for key in value)
-        case tuple() | frozenset() if not value:
+        case None | () | frozenset() if not value:
             return "none"
+        case tuple():
+            return ", ".join(f"`{one}`" for one in value)
         case int() | float():
             return f"{value:g}" if isinstance(value, float) else str(value)
     return f"`{value}`"

@@ -64,7 +64,7 @@ def test_what_is_left_out_counts_as_shown(tmp_path: Path, monkeypatch: pytest.Mo
             shown, value = shown.replace("`", "").split(", "), list(value)
         elif isinstance(value, bool):
             value = str(value).lower()
-        elif isinstance(value, tuple):
+        elif value is None or isinstance(value, tuple):
             shown, value = shown == "none", not value
         elif isinstance(value, float):
             shown = float(shown)

@@ -77,29 +77,29 @@ def test_every_origin_has_to_be_known() -> None:
         gate.check(headers)
 
 
-def test_api_keys_say_who_somebody_is() -> None:
+async def test_api_keys_say_who_somebody_is() -> None:
     """By their hash; the key is nowhere."""
     keys = [
         {"user": "ann", "sha256": hashlib.sha256(b"key of ann").hexdigest(), "roles": ["supervisor"]},
         {"user": "bob", "sha256": hashlib.sha256(b"key of bob").hexdigest()},
     ]
     credentials = Credentials(settings(api_keys=keys, host="0.0.0.0"), None)
-    ann, bob = credentials.caller("key of ann"), credentials.caller("key of bob")
+    ann, bob = await credentials.caller("key of ann"), await credentials.caller("key of bob")
     assert ann is not None
     assert (ann.user, ann.roles) == ("ann", {"supervisor"})
     assert bob is not None
     assert (bob.user, bob.roles) == ("bob", frozenset())
-    assert credentials.caller("key of eve") is None
-    assert credentials.caller("") is None
-    assert credentials.caller(None) is None
+    assert await credentials.caller("key of eve") is None
+    assert await credentials.caller("") is None
+    assert await credentials.caller(None) is None
 
 
-def test_the_key_is_the_administrators_and_open_has_none() -> None:
+async def test_the_key_is_the_administrators_and_open_has_none() -> None:
     """--open drops the key and switches administration off."""
-    owner = Credentials(settings(), "k" * 43).caller("k" * 43)
+    owner = await Credentials(settings(), "k" * 43).caller("k" * 43)
     assert owner is not None
     assert owner.roles == {ADMIN}
-    anybody = Credentials(settings(open=True), None).caller("whatever")
+    anybody = await Credentials(settings(open=True), None).caller("whatever")
     assert anybody is not None
     assert anybody.roles == frozenset()
 
