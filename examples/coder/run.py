@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import shutil
 import signal
@@ -56,7 +57,7 @@ async def run_tests(seat: Seat, name: str, solution: str, tests: str, *, time_li
 
 async def _run(seat: Seat, folder: Path, time_limit_s: float, memory_bytes: int) -> Ran:
     found, began = Ran(), asyncio.get_running_loop().time()
-    cpu_s = str(max(1, round(time_limit_s)))
+    cpu_s = str(math.ceil(time_limit_s) + 1)  # for many threads at once; who spins in one is told the time limit
     command = (sys.executable, "-I", "-B", str(RUNNER), str(folder), cpu_s, str(memory_bytes))
     # Of our environment it gets nothing: keys of models live there.
     env = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
@@ -108,19 +109,20 @@ def _has_eof(child: Process) -> bool:
 
 async def _ask_to_end(child: Process, found: Ran) -> None:
     """Politely; who does not care is ended with the block that the process lives in, and named."""
-    left = [pid for pid in members(child.pid) if pid != child.pid]
-    if not found.ended and left:
-        found.ended.append(f"left {len(left)} processes running")
-    if not found.ended:
+    left = alive = members(child.pid)
+    if not alive:
         return
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
     deadline = asyncio.get_running_loop().time() + GRACE_S
-    while members(child.pid):
-        if asyncio.get_running_loop().time() >= deadline:
-            found.ended.append(f"{len(members(child.pid))} of its processes did not care to be asked, and were killed")
-            return
+    while alive and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(LOOK_S)
+        alive = members(child.pid)
+        left |= alive  # what is left may still be forking, so no single look sees all of it
+    if not found.ended:
+        found.ended.append(f"left {len(left)} processes running")
+    if alive:
+        found.ended.append(f"{len(alive)} of its processes did not care to be asked, and were killed")
 
 
 def _judge(found: Ran, code: int | None, folder: Path) -> None:
@@ -139,15 +141,15 @@ def _judge(found: Ran, code: int | None, folder: Path) -> None:
             found.ended.append(f"{how} before all tests had run")
 
 
-def members(group: int) -> list[int]:
-    """Processes of a group that are alive, by what the kernel shows in /proc; [] where there is none."""
-    found = []
+def members(group: int) -> set[int]:
+    """Processes of a group that are alive, by what the kernel shows in /proc; none where there is no such thing."""
+    found = set()
     for entry in Path("/proc").iterdir() if sys.platform == "linux" else ():
         if entry.name.isdigit():
             with suppress(OSError):
                 state, _, its_group = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
                 if its_group == str(group) and state not in "ZX":
-                    found.append(int(entry.name))
+                    found.add(int(entry.name))
     return found
 
 

@@ -105,11 +105,15 @@ ASSIGNMENTS: Final = {
         _hostile(
             "forks",
             "code that leaves children and grandchildren behind",
+            "here, there = os.pipe()\n"
             "for _ in range(2):\n"
             "    if os.fork() == 0:\n"
             "        signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
             "        os.fork()\n"
-            "        time.sleep(600)",
+            '        os.write(there, b".")\n'
+            "        time.sleep(600)\n"
+            "for _ in range(4):\n"
+            "    os.read(here, 1)",
         ),
         _hostile("bomb", "code that starts processes without end", "while True:\n    os.fork()"),
         _hostile(

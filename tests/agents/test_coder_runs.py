@@ -67,24 +67,23 @@ async def said(session: Session) -> list[dict[str, Any]]:
 async def workshop(workspaces: Path, team: Team = TEAM) -> AsyncIterator[Workshop]:
     services = {"teams": {"coder": team}, "workspace_root": workspaces}
     manager = SessionManager(COMPILED, MemoryJournal(), services=services)
-    before = ours()
     await manager.start()
     try:
         yield Workshop(manager, workspaces)
     finally:
         await manager.shutdown(10)
-    assert ours() <= before, "processes are left"
+    assert not running(workspaces), "processes are left"
     assert not [path for folder in workspaces.iterdir() for path in folder.iterdir()], "folders are left"
 
 
-def ours() -> set[int]:
-    """Every process alive that runs the runner, whoever its parent is now."""
+def running(workspaces: Path) -> set[int]:
+    """Every process alive that was started for one of these workspaces, whoever its parent is now."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 is_alive = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
-                if is_alive and b"runner.py" in (entry / "cmdline").read_bytes():
+                if is_alive and os.fsencode(f"{workspaces}{os.sep}") in (entry / "cmdline").read_bytes():
                     found.add(int(entry.name))
             except OSError:
                 continue
@@ -130,7 +129,8 @@ HOSTILE = [
 async def test_a_hostile_program_is_ended_and_named(task: str, named: str, tmp_path: Path) -> None:
     """C4: within its limits, with its whole process group; workshop() looks for what is left."""
     async with workshop(tmp_path) as shop:
-        session = await shop.create(task=task, time_limit_s=1 if task in ("spins", "stubborn") else 10)
+        # The stubborn one has to have come as far as ignoring the signal, on a busy machine too.
+        session = await shop.create(task=task, time_limit_s={"spins": 1, "stubborn": 3}.get(task, 10))
         (report,) = await shop.done(session)
         assert not report["ok"]
         assert named in "; ".join([*report["failures"], *report["ended"]])
@@ -145,9 +145,8 @@ def test_every_hostile_program_is_tried() -> None:
 async def test_ending_the_work_ends_the_process_group(how: str, tmp_path: Path) -> None:
     """C2: grandchildren that ignore SIGTERM included; the report of the session names the process."""
     async with workshop(tmp_path) as shop:
-        before = ours()
         session = await shop.create(task="stubborn", time_limit_s=60)
-        pid = await started(session, before)
+        pid = await started(session, tmp_path)
         outcome = await shop.manager.send(session.sid, name=how)
         assert outcome.ok
         if how == "interrupt":
@@ -159,14 +158,14 @@ async def test_ending_the_work_ends_the_process_group(how: str, tmp_path: Path) 
                 await asyncio.shield(session.ended)
             (item,) = processes(session.report)
             assert (item["verdict"], f"(pid {pid})" in item["name"]) == ("released", True)
-        assert members(pid) == []
+        assert not members(pid)
 
 
-async def started(session: Session, before: set[int]) -> int:
+async def started(session: Session, workspaces: Path) -> int:
     """The pid of the tests' process, once it runs."""
     await state(session, "/main/tester", "busy")
-    await until(lambda: bool(ours() - before))
-    return min(ours() - before)
+    await until(lambda: bool(running(workspaces)))
+    return min(running(workspaces))
 
 
 async def state(session: Session, path: str, name: str) -> None:
