@@ -1,12 +1,14 @@
-"""A real server on a port of its own, and a plain WebSocket client to talk to it."""
+"""A real server on a port of its own, in this process or in another, and a plain WebSocket client to talk to it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,10 @@ from server.app import PARTS, Parts, build, stop
 from server.config import Settings, load
 from tests.server import wire_handlers
 
+ROOT = Path(__file__).parents[2]
 FILES = Path(__file__).parent / "files"
+LIFECYCLE = FILES / "wire.yaml"
+START_S = 30.0
 KEY = "k" * 43
 ANSWER_S = 10.0  # far above what anything here takes; a test that waits so long has failed
 
@@ -157,7 +162,7 @@ async def serving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncItera
             journal: Journal | None = None, key: str | None = KEY, services: dict[str, Any] | None = None, **flags: Any
         ) -> Wire:
             settings: Settings = load({"data": tmp_path, "grace_s": 1.0, **flags})
-            spec = load_spec(FILES / "wire.yaml", registry())
+            spec = load_spec(LIFECYCLE, registry())
             app = build(settings, spec, registry(), journal or MemoryJournal(), key=key, services=services)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=5.0)
             stack.push_async_callback(stop, runner)
@@ -175,3 +180,68 @@ async def serving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncItera
 async def wire(serving: Any) -> Wire:
     started: Wire = await serving()
     return started
+
+
+@dataclass
+class Server:
+    """One process."""
+
+    process: asyncio.subprocess.Process
+    data: Path
+    url: str = ""
+    key: str = ""
+
+    async def ready(self) -> Server:
+        """Wait for the line that says where it listens."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(START_S):
+            line = (await self.process.stdout.readline()).decode()
+        assert "http://" in line, line + await self.errors()
+        self.url, _, self.key = line.split()[-1].partition("/#key=")
+        return self
+
+    async def errors(self) -> str:
+        assert self.process.stderr is not None
+        return (await self.process.stderr.read()).decode()
+
+    async def code(self) -> int:
+        async with asyncio.timeout(START_S):
+            return await self.process.wait()
+
+    async def dial(self) -> Peer:
+        return Peer(await connect(self.url.replace("http", "ws") + "/v1/ws", proxy=None, close_timeout=0.5))
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Any]:
+    """await serve(*flags, **environment) starts a process; all are ended at the end."""
+    started: list[Server] = []
+
+    async def start(*flags: str, data: Path = tmp_path / "data", **environment: str) -> Server:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "server.cli", "serve", "--lifecycle", str(LIFECYCLE), "--data", str(data), *flags),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "STEWARD_HANDLERS": '["tests.server.wire_handlers"]',
+                "STEWARD_TEAMS": "{}",
+                "STEWARD_GRACE_S": "2",
+                **environment,
+            },
+        )
+        started.append(Server(process, data))
+        return started[-1]
+
+    yield start
+    for server in started:
+        with suppress(ProcessLookupError):
+            server.process.kill()
+        await server.process.wait()
+        # Reading to the end lets go of the pipes.
+        for pipe in (server.process.stdout, server.process.stderr):
+            assert pipe is not None
+            await pipe.read()

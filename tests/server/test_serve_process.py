@@ -4,93 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import stat
-import sys
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
 
-from tests.server.conftest import ANSWER_S, Peer, new_token
+from tests.server.conftest import ANSWER_S, LIFECYCLE, START_S, new_token
 
 pytestmark = pytest.mark.e2e
-
-ROOT = Path(__file__).parents[2]
-LIFECYCLE = Path(__file__).parent / "files" / "wire.yaml"
-START_S = 30.0
-
-
-@dataclass
-class Server:
-    """One process."""
-
-    process: asyncio.subprocess.Process
-    data: Path
-    url: str = ""
-    key: str = ""
-
-    async def ready(self) -> Server:
-        """Wait for the line that says where it listens."""
-        assert self.process.stdout is not None
-        async with asyncio.timeout(START_S):
-            line = (await self.process.stdout.readline()).decode()
-        assert "http://" in line, line + await self.errors()
-        self.url, _, self.key = line.split()[-1].partition("/#key=")
-        return self
-
-    async def errors(self) -> str:
-        assert self.process.stderr is not None
-        return (await self.process.stderr.read()).decode()
-
-    async def code(self) -> int:
-        async with asyncio.timeout(START_S):
-            return await self.process.wait()
-
-    async def dial(self) -> Peer:
-        return Peer(await connect(self.url.replace("http", "ws") + "/v1/ws", proxy=None, close_timeout=0.5))
-
-
-@pytest.fixture
-async def serve(tmp_path: Path) -> AsyncIterator[Any]:
-    """await serve(*flags, **environment) starts a process; all are ended at the end."""
-    started: list[Server] = []
-
-    async def start(*flags: str, data: Path = tmp_path / "data", **environment: str) -> Server:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "server.cli", "serve", "--lifecycle", str(LIFECYCLE), "--data", str(data), *flags),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "STEWARD_HANDLERS": '["tests.server.wire_handlers"]',
-                "STEWARD_TEAMS": "{}",
-                "STEWARD_GRACE_S": "2",
-                **environment,
-            },
-        )
-        started.append(Server(process, data))
-        return started[-1]
-
-    yield start
-    for server in started:
-        with suppress(ProcessLookupError):
-            server.process.kill()
-        await server.process.wait()
-        # Reading to the end lets go of the pipes.
-        for pipe in (server.process.stdout, server.process.stderr):
-            assert pipe is not None
-            await pipe.read()
 
 
 async def test_it_says_where_it_listens_and_the_key_is_private(serve: Any) -> None:
