@@ -7,7 +7,7 @@ STAMP := $(VENV)/.setup-done
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run play test test-fast lint format types check diagrams docs screenshots lock ci clean
+.PHONY: help setup run play test test-fast test-long lint format types check diagrams docs screenshots lock ci clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,9 @@ test: $(STAMP) ## every test
 
 test-fast: $(STAMP) ## the tests that take no more than a few seconds each
 	@$(BIN)/python -m pytest -m "not slow and not e2e" $(ARGS)
+
+test-long: $(STAMP) ## the long forms of tests: 2,000 clients and a SIGTERM, 10,000 junk connections
+	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "crowd or junk" tests/server $(ARGS)
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check .

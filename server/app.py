@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +25,12 @@ from engine.sessions import SessionManager
 from engine.spec import Spec
 
 from .auth import Credentials, Gate, key_of
-from .codes import Fault
 from .config import Settings
 from .desk import Desk
 from .frames import FRAME_BYTES_MAX
 from .http import Http
+from .leaving import Leaving
 from .loading import load_handlers, load_teams
-from .outbox import CLOSE_S
 from .pages import Pages
 from .pictures import Pictures
 from .pool import Pool
@@ -51,7 +50,7 @@ class StartError(StewardError):
 
 @dataclass(slots=True)
 class Parts:
-    """What one server is made of. insisted: waits for the signal that ends the grace."""
+    """What one server is made of."""
 
     settings: Settings
     spec: Spec
@@ -59,7 +58,7 @@ class Parts:
     desk: Desk
     pool: Pool
     http: Http
-    insisted: Callable[[], Any]
+    leaving: Leaving
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -89,9 +88,12 @@ def build(
     *,
     key: str | None = None,
     services: dict[str, Any] | None = None,
-    insisted: Callable[[], Any] | None = None,
+    insisted: Callable[[], Awaitable[Any]] | None = None,
 ) -> web.Application:
-    """The whole server as an aiohttp application; nothing runs until it is started."""
+    """The whole server as an aiohttp application; nothing runs until it is started.
+
+    insisted: waits for the signal that ends the grace.
+    """
     manager = SessionManager(compile_machines(spec, registry), journal, services=services or {})
     desk = Desk(manager, Credentials(settings, key))
     pool = Pool(
@@ -103,7 +105,8 @@ def build(
     http = Http(desk, pool, spec, settings.timing)
     gate = Gate(settings)
     app = web.Application(middlewares=[shell(gate)], client_max_size=FRAME_BYTES_MAX)
-    app[PARTS] = Parts(settings, spec, manager, desk, pool, http, insisted or asyncio.Event().wait)
+    leaving = Leaving(desk, pool, settings.grace_s, insisted or asyncio.Event().wait)
+    app[PARTS] = Parts(settings, spec, manager, desk, pool, http, leaving)
     app.on_response_prepare.append(headers(gate))
     app.add_routes(http.routes())
     app.add_routes(Pages(spec, (services or {}).get("teams", {}), allow_breaking=settings.allow_breaking).routes())
@@ -115,7 +118,7 @@ def build(
 
 
 async def _sessions(app: web.Application) -> AsyncIterator[None]:
-    """The manager runs as long as the server; sessions get the grace, and a second signal ends it."""
+    """The manager runs as long as the server."""
     parts = app[PARTS]
     try:
         await parts.manager.start()
@@ -123,21 +126,9 @@ async def _sessions(app: web.Application) -> AsyncIterator[None]:
         # A start that fails or is cut by a signal is never followed by the exit of this context.
         await parts.manager.shutdown(0)
         raise
-    parts.http.is_ready = True
+    parts.http.is_ready = parts.leaving.is_up = True
     yield
-    await _shut_down(parts)
-
-
-async def _shut_down(parts: Parts) -> None:
-    ending = asyncio.ensure_future(parts.manager.shutdown(parts.settings.grace_s))
-    insisted = asyncio.ensure_future(parts.insisted())
-    await asyncio.wait({ending, insisted}, return_when=asyncio.FIRST_COMPLETED)
-    insisted.cancel()
-    if not ending.done():
-        log.warning("a second signal: the grace is over")
-        ending.cancel()
-    with suppress(asyncio.CancelledError):
-        await ending
+    await parts.leaving.run()
 
 
 async def _sweep(app: web.Application) -> AsyncIterator[None]:
@@ -149,23 +140,20 @@ async def _sweep(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _leave(app: web.Application) -> None:
-    """Not ready, nothing new, every socket told to dial again."""
-    parts = app[PARTS]
-    parts.desk.is_leaving = True
-    parts.pool.stop_all(Fault("leaving"))
-    with suppress(TimeoutError):
-        async with asyncio.timeout(CLOSE_S + 1):
-            await parts.pool.wait_fewer(1)
+    await app[PARTS].leaving.run()
 
 
 async def stop(runner: web.AppRunner) -> None:
-    """Take nobody new, tell everybody, then let the sessions go.
+    """Tell everybody, let the sessions go, take nobody new, close what is open.
 
     Before runner.cleanup(), because that begins by dropping what peers send: their half of the close handshake too.
     """
-    for site in list(runner.sites):
-        await site.stop()
-    await _leave(runner.app)
+
+    async def stop_listening() -> None:
+        for site in list(runner.sites):
+            await site.stop()
+
+    await runner.app[PARTS].leaving.run(stop_listening)
     await runner.cleanup()
 
 

@@ -32,7 +32,8 @@ log = logging.getLogger("steward.connection")
 
 
 class Connection:
-    """The shell around one ConnectionCore. serve() is the request's handler; tick, stop and surrender the pool's."""
+    """The shell around one ConnectionCore. serve() is the request's handler; the pool calls tick, leave, stop and
+    surrender."""
 
     def __init__(self, pool: Pool, desk: Desk, timing: Timing, now: Callable[[], float]) -> None:
         self.key: tuple[str, str] | None = None  # (sid, cid) once attached; observers have none
@@ -47,6 +48,7 @@ class Connection:
         self._session: Session | None = None
         self._place: Place | None = None
         self._commands: Commands | None = None
+        self._slot_at: float | None = None  # when it should dial our successor
         self._stopped_at: float | None = None
         self._stopped = asyncio.Event()
 
@@ -133,15 +135,31 @@ class Connection:
                 log.info("connection cut: %s", why, extra={"sid": self._sid})
                 self._transport.abort()
 
+    def leave(self) -> None:
+        """Tell this peer when to dial our successor."""
+        if self._pool.next_slot_ms is not None and self._slot_at is None:
+            slot_ms = self._pool.next_slot_ms()
+            self._slot_at = self._now() + slot_ms / 1000
+            self._outbox.goaway(slot_ms)
+
     def stop(self, fault: Fault) -> None:
         """Nothing more is read from this peer; it is told why and closed, or cut if it does not take that."""
         self._core.closed()
         if self._stopped_at is None:
             self._stopped_at = self._now()
+            fault = self._told_on_leaving(fault)
             self._stopped.set()
             self._outbox.stop(fault)
             if self._commands is not None:
                 self._commands.drop()
+
+    def _told_on_leaving(self, fault: Fault) -> Fault:
+        """On a server that leaves, a session that is not served here any more is served by the next."""
+        if self._pool.next_slot_ms is None or fault.name not in ("leaving", "store_unavailable"):
+            return fault
+        self.leave()
+        assert self._slot_at is not None
+        return Fault("leaving", retry_ms=max(0, round((self._slot_at - self._now()) * 1000)))
 
     def surrender(self) -> Place | None:
         """Give the place among the session's connections to whoever asks."""

@@ -92,6 +92,7 @@ class Outbox:
         self._notes: deque[bytes] = deque(maxlen=NOTES_WAITING_MAX)
         self._read: dict[str, int] = {}  # unfinished message -> how many characters of it the peer was sent
         self._has_beat = False
+        self._goaway: bytes | None = None
         self._unwatch: list[Callable[[], object]] = []
         transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
 
@@ -135,6 +136,11 @@ class Outbox:
         self._has_beat = True
         self._wake.set()
 
+    def goaway(self, slot_ms: int) -> None:
+        """Say that this server leaves, before anything else that waits, also if stop() comes first."""
+        self._goaway = frames.frame("goaway", why="leaving", slot_ms=slot_ms)
+        self._wake.set()
+
     def stop(self, fault: Fault) -> None:
         """Say why and close, before anything else that waits. The first reason counts."""
         if self.fault is None:
@@ -157,7 +163,13 @@ class Outbox:
             self._wake.clear()
             await self._send_all()
         if self.fault is not None:
+            await self._send_goaway()
             await self._socket.say_close(self.fault)
+
+    async def _send_goaway(self) -> None:
+        if self._goaway is not None:
+            payload, self._goaway = self._goaway, None
+            await self._send(payload)
 
     async def _send_all(self) -> None:
         await self._send_due()
@@ -188,7 +200,8 @@ class Outbox:
                 await self._send(frames.frame("note", kind=CHUNK, data=stream.chunk(msg, at)))
 
     async def _send_due(self) -> None:
-        """What does not wait for the log: the welcome, pings, and results whose events were sent."""
+        """What does not wait for the log: goaway, the welcome, pings, and results whose events were sent."""
+        await self._send_goaway()
         while self._urgent and not self.is_stopped():
             await self._send(self._urgent.popleft())
         while self._results and self._results[0][0] <= self._cursor and not self.is_stopped():

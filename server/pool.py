@@ -42,6 +42,7 @@ class Pool:
         self, *, unwelcomed_max: int, unwelcomed_per_address_max: int, control_max: int, observe_max: int
     ) -> None:
         self.connections: set[Connection] = set()
+        self.next_slot_ms: Callable[[], int] | None = None  # once this server is leaving
         self._unwelcomed_max = unwelcomed_max
         self._per_address_max = unwelcomed_per_address_max
         self._unwelcomed: Counter[str] = Counter()
@@ -114,6 +115,12 @@ class Pool:
         for connection in list(self.connections):
             if connection.token_id == token_id:
                 connection.stop(Fault("no_valid_token"))
+
+    def leave(self, next_slot_ms: Callable[[], int]) -> None:
+        """Tell everybody when to dial again; who keeps a session from waiting goes first. Later ones are told too."""
+        self.next_slot_ms = next_slot_ms
+        for connection in sorted(self.connections, key=lambda one: one.key is None):
+            connection.leave()
 
     def stop_all(self, fault: Fault) -> None:
         for connection in list(self.connections):
