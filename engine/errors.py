@@ -127,5 +127,14 @@ class Fenced(JournalError):
     """The store's: another writer owns the session now, or the revision is not the next one."""
 
 
+class Corrupt(JournalError):
+    """The store's: what it holds is not what was written. It is left as it is, never served, and asking again does
+    not help. sid: whose log; "" if it is not one session's."""
+
+    def __init__(self, sid: str, what: str) -> None:
+        super().__init__(f"the log of session {sid} is damaged: {what}" if sid else what)
+        self.sid = sid
+
+
 class UnknownFormat(JournalError):
     """The store's: data of a version this release does not know. It is left as it is."""

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .base import Append, Journal, SessionRow, TokenRow
+from .base import Append, Journal, SessionRow, TokenRow, Trim
 
-__all__ = ["Append", "Journal", "SessionRow", "TokenRow"]
+__all__ = ["Append", "Journal", "SessionRow", "TokenRow", "Trim"]

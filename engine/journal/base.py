@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from ..errors import Fenced, JournalError
-
 APPENDS_QUEUED_MAX: Final = 8192  # half a second of a disk at full pace; beyond that it has stalled
 APPEND_BYTES_QUEUED_MAX: Final = 64 * 1024 * 1024  # what a stalled disk may cost in memory
 
@@ -26,7 +24,10 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """What a store tells of a session without reading its records. Times are UTC seconds."""
+    """What a store tells of a session without reading its records. Times are UTC seconds.
+
+    first_rev: of the oldest record that is kept. trimmed: the highest seq that is gone; updates begin behind it.
+    """
 
     sid: str
     user: str
@@ -36,6 +37,17 @@ class SessionRow:
     fence: int = 0
     rev: int = 0
     seq: int = 0
+    first_rev: int = 1
+    trimmed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """What a commit lets go of: records with rev < records, updates with seq <= updates. What is gone already may
+    be named again."""
+
+    records: int
+    updates: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +56,14 @@ class Append:
 
     rev: the revision it makes; accepted only if the stored one is rev - 1 and the stored fence is fence.
     updates: encoded, numbered seq + 1, seq + 2 … where seq is the stored last number.
-    session: only with rev 1, creates the session (refused if the sid exists or fence is not session.fence);
-    its rev and seq are not looked at.
+    session: only with rev 1, creates the session (refused if the sid exists or fence is not session.fence); its
+    rev, seq and first_rev are not looked at, and its updates are numbered from session.trimmed + 1.
     revoked: ids of rights of this session that end. tokens: new rights, given after those have ended; a digest
     that is known already is refused. ended_at: set once, by the final commit; a second one changes nothing.
+    trim: taken after the rest; refused if records > rev or updates > the last seq that the commit makes.
+
+    Whoever cannot know whether an append was written may ask for the same again: if the very same is stored at
+    that rev, under the same fence, it succeeds and writes nothing.
     """
 
     sid: str
@@ -59,40 +75,13 @@ class Append:
     tokens: tuple[TokenRow, ...] = ()
     revoked: tuple[str, ...] = ()
     ended_at: float | None = None
-
-
-def refusal(append: Append, fence: int | None, rev: int) -> JournalError | None:
-    """Why a store may not write this, by the stored fence and rev; None if it may. fence: None if there is no
-    such session. The one place that knows the condition; every store asks it."""
-    if append.session is not None:
-        return _creation_refusal(append, append.session, exists=fence is not None)
-    if fence is None:
-        return Fenced(f"there is no session {append.sid}")
-    if append.fence != fence or append.rev != rev + 1:
-        return Fenced(
-            f"session {append.sid} is at revision {rev} under fence {fence}; revision {append.rev} under fence "
-            f"{append.fence} is not the next: another writer owns it, or an append before this one was refused"
-        )
-    return _token_refusal(append)
-
-
-def _creation_refusal(append: Append, session: SessionRow, *, exists: bool) -> JournalError | None:
-    if exists:
-        return Fenced(f"there is a session {append.sid} already")
-    if append.sid != session.sid or append.rev != 1 or append.fence != session.fence:
-        return Fenced(f"session {append.sid} is not created by revision {append.rev} under fence {append.fence}")
-    return _token_refusal(append)
-
-
-def _token_refusal(append: Append) -> JournalError | None:
-    if any(token.sid != append.sid for token in append.tokens):
-        return JournalError(f"a commit of session {append.sid} may not give rights to another one")
-    return None
+    trim: Trim | None = None
 
 
 class Journal(Protocol):
     """Every method but append may raise JournalError, and Busy when too many wait. Nothing is lost or half-written
-    when it does. What is asked after an append sees that append. Cancelling a wait undoes and reorders nothing."""
+    when it does. What is asked after an append sees that append. Cancelling a wait undoes and reorders nothing.
+    What is stored is checked whenever it is read: Corrupt names what is not as it was written."""
 
     async def open(self) -> None:
         """Ready the store; no effect on an open one. Raises JournalError saying what would help (path, rights,
@@ -106,7 +95,8 @@ class Journal(Protocol):
 
         The future resolves when the commit is durable, or raises Fenced (rev or fence is not the expected one:
         another writer) or JournalError (the store refuses, or is not open); nothing was written then, and a later
-        append of the same session that was queued behind it is refused too. Raises Busy at once when
+        append of the same session that was queued behind it is refused too. (A store that lost sight of what it
+        wrote may raise JournalError for a commit that is there; session() tells.) Raises Busy at once when
         APPENDS_QUEUED_MAX appends or APPEND_BYTES_QUEUED_MAX bytes wait.
         """
 
@@ -120,10 +110,10 @@ class Journal(Protocol):
         """All stored sessions, oldest first."""
 
     async def records(self, sid: str) -> list[bytes]:
-        """All records of a session in the order of rev."""
+        """The records of a session in the order of rev, from the row's first_rev on."""
 
     async def updates(self, sid: str, after: int, limit: int) -> Sequence[tuple[int, bytes]]:
-        """Durable updates with seq > after, ascending, at most limit."""
+        """Durable updates with seq > after, ascending, at most limit; those up to the row's trimmed are gone."""
 
     async def token(self, digest: bytes) -> TokenRow | None:
         """The right this digest stands for, compared in constant time."""

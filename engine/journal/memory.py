@@ -10,16 +10,18 @@ from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from typing import Any
 
-from ..errors import JournalError
-from .base import Append, SessionRow, TokenRow, refusal
-from .queued import Change, Claim, Drop, Job, QueuedJournal, run_changes, run_reads
+from .base import Append, SessionRow, TokenRow
+from .changes import Change, Head, fingerprint, make
+from .queued import Job, QueuedJournal, run_changes, run_reads
 
 
 @dataclass(slots=True)
 class _Stored:
-    row: SessionRow
-    records: list[bytes] = field(default_factory=list)
-    updates: list[bytes] = field(default_factory=list)  # the update of seq is at seq - 1
+    row: SessionRow  # but for what its head says
+    head: Head
+    records: list[bytes] = field(default_factory=list)  # first_rev is at 0
+    asked: list[int] = field(default_factory=list)  # the fingerprint of each one's append
+    updates: list[bytes] = field(default_factory=list)  # trimmed + 1 is at 0
     tokens: list[TokenRow] = field(default_factory=list)
 
 
@@ -43,64 +45,53 @@ class MemoryStore:
     def _write(self, change: Change) -> Any:
         if self.failures:
             return self.failures.popleft()
-        match change:
-            case Append():
-                return self._append(change)
-            case Claim(sid):
-                return self._claim(sid)
-            case Drop(sid):
-                return self._drop(sid)
+        return make(self, change)
 
-    def _append(self, append: Append) -> JournalError | None:
-        stored = self._sessions.get(append.sid)
-        fence, rev = (stored.row.fence, stored.row.rev) if stored else (None, 0)
-        refused = refusal(append, fence, rev) or self._known_digest(append)
-        if refused is not None:
-            return refused
-        if stored is None:
-            assert append.session is not None, "refusal() lets nothing else pass"
-            stored = self._sessions[append.sid] = _Stored(replace(append.session, seq=0))
-        self._extend(stored, append)
-        return None
+    def head(self, sid: str) -> Head | None:
+        stored = self._sessions.get(sid)
+        return stored.head if stored else None
 
-    def _known_digest(self, append: Append) -> JournalError | None:
-        if not append.tokens:
-            return None
-        digests = [token.digest for token in append.tokens]
-        ending = {token.digest for token in self.tokens(append.sid) if token.id in append.revoked}
-        if len(set(digests)) < len(digests) or any(one in self._tokens and one not in ending for one in digests):
-            return JournalError(f"a token of session {append.sid} is known already")
-        return None
+    def create(self, session: SessionRow) -> Head:
+        head = Head(0, session.fence, seq=session.trimmed, trimmed=session.trimmed)
+        self._sessions[session.sid] = _Stored(session, head)
+        return head
 
-    def _extend(self, stored: _Stored, append: Append) -> None:
+    def extend(self, append: Append, before: Head, after: Head) -> None:
+        stored = self._sessions[append.sid]
         stored.records.append(append.record)
+        stored.asked.append(fingerprint(append))
         stored.updates.extend(append.updates)
+        del stored.records[: after.first_rev - before.first_rev]
+        del stored.asked[: after.first_rev - before.first_rev]
+        del stored.updates[: after.trimmed - before.trimmed]
+        self._change_tokens(stored, append)
+        if stored.row.ended_at is None:
+            stored.row = replace(stored.row, ended_at=append.ended_at)
+
+    def _change_tokens(self, stored: _Stored, append: Append) -> None:
         for token in [token for token in stored.tokens if token.id in append.revoked]:
             stored.tokens.remove(token)
             del self._tokens[token.digest]
         stored.tokens.extend(append.tokens)
         self._tokens.update((token.digest, token) for token in append.tokens)
-        ended_at = append.ended_at if stored.row.ended_at is None else stored.row.ended_at
-        stored.row = replace(stored.row, rev=append.rev, seq=len(stored.updates), ended_at=ended_at)
 
-    def _claim(self, sid: str) -> SessionRow | KeyError:
-        stored = self._sessions.get(sid)
-        if stored is None:
-            return KeyError(sid)
-        stored.row = replace(stored.row, fence=stored.row.fence + 1)
-        return stored.row
+    def keep(self, sid: str, head: Head) -> None:
+        self._sessions[sid].head = head
 
-    def _drop(self, sid: str) -> None:
-        stored = self._sessions.pop(sid, None)
-        for token in stored.tokens if stored else ():
+    def forget(self, sid: str, head: Head) -> None:
+        for token in self._sessions.pop(sid).tokens:
             del self._tokens[token.digest]
+
+    def asked(self, head: Head, sid: str, rev: int) -> tuple[bytes, int]:
+        stored, at = self._sessions[sid], rev - head.first_rev
+        return stored.records[at], stored.asked[at]
 
     def session(self, sid: str) -> SessionRow | None:
         stored = self._sessions.get(sid)
-        return stored.row if stored else None
+        return stored.head.row_of(stored.row) if stored else None
 
     def sessions(self) -> list[SessionRow]:
-        return [stored.row for stored in self._sessions.values()]
+        return [stored.head.row_of(stored.row) for stored in self._sessions.values()]
 
     def records(self, sid: str) -> list[bytes]:
         stored = self._sessions.get(sid)
@@ -108,9 +99,11 @@ class MemoryStore:
 
     def updates(self, sid: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         stored = self._sessions.get(sid)
-        first = max(after, 0)
-        found = stored.updates[first : first + max(limit, 0)] if stored else []
-        return list(enumerate(found, start=first + 1))
+        if stored is None:
+            return []
+        first = max(after - stored.head.trimmed, 0)
+        found = stored.updates[first : first + max(limit, 0)]
+        return list(enumerate(found, start=stored.head.trimmed + first + 1))
 
     def token(self, digest: bytes) -> TokenRow | None:
         found = self._tokens.get(digest)

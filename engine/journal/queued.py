@@ -8,26 +8,13 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..errors import Busy, JournalError
 from .base import APPEND_BYTES_QUEUED_MAX, APPENDS_QUEUED_MAX, Append, SessionRow, TokenRow
+from .changes import Change, Claim, Drop
 
 ASKED_QUEUED_MAX: Final = 65_536  # everything but appends; each has a coroutine waiting for it
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    sid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    sid: str
-
-
-Change = Append | Claim | Drop
 
 
 class Store(Protocol):

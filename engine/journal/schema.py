@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 APPLICATION_ID: Final = 0x53545744  # "STWD"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 WAL_PAGES: Final = 4096  # 16 MiB, then it is checkpointed
 WAL_BYTES_KEPT_MAX: Final = 64 * 1024 * 1024
@@ -27,78 +27,87 @@ SETTINGS: Final[tuple[tuple[str, str | int], ...]] = (
 PLACE_BITS: Final = 32
 PLACE_LAST: Final = (1 << PLACE_BITS) - 1
 
-TABLES: Final = """
-CREATE TABLE sessions (
+# crc: a checksum over the rest of the row (checksums.py), and with the place, so that no row passes for another.
+# A session's head is a row of its own: it is written with every commit, and a narrow one spoils few pages. It says
+# how far the log goes, so that rows which are gone from its end are missed like those from its middle.
+TABLES: Final = (
+    """CREATE TABLE sessions (
     number INTEGER PRIMARY KEY,
     sid TEXT NOT NULL UNIQUE,
     user TEXT NOT NULL,
     epoch TEXT NOT NULL,
     created_at REAL NOT NULL,
     ended_at REAL,
-    fence INTEGER NOT NULL
-) STRICT;
-CREATE TABLE records (place INTEGER PRIMARY KEY, seq INTEGER NOT NULL, body BLOB NOT NULL) STRICT;
-CREATE TABLE updates (place INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
-CREATE TABLE tokens (
+    crc INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE heads (
+    number INTEGER PRIMARY KEY,
+    fence INTEGER NOT NULL,
+    rev INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    first_rev INTEGER NOT NULL,
+    trimmed INTEGER NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE records (
+    place INTEGER PRIMARY KEY,
+    asked INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE updates (
+    place INTEGER PRIMARY KEY,
+    body BLOB NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT""",
+    """CREATE TABLE tokens (
     number INTEGER PRIMARY KEY,
     digest BLOB NOT NULL UNIQUE,
     session INTEGER NOT NULL,
     id TEXT NOT NULL,
-    role TEXT NOT NULL
-) STRICT;
-CREATE INDEX tokens_by_session ON tokens (session);
-"""
-
-CREATE: Final = f"""
-BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}; {TABLES} COMMIT;
-"""
-
-# A session's revision and last number are those of its last record, so that an append changes no existing row.
-# (Every f-string below is made of constants of this module.)
-_LAST_RECORDS: Final = f"""FROM sessions AS s JOIN records AS r ON r.place = (
-    SELECT max(place) FROM records
-    WHERE place BETWEEN s.number << {PLACE_BITS} AND (s.number << {PLACE_BITS}) | {PLACE_LAST}
-)"""  # noqa: S608
-_ROWS: Final = f"""
-SELECT s.sid, s.user, s.epoch, s.created_at, s.ended_at, s.fence, r.place & {PLACE_LAST}, r.seq {_LAST_RECORDS}
-"""
-SESSION: Final = f"{_ROWS} WHERE s.sid = ?"
-SESSIONS: Final = f"{_ROWS} ORDER BY s.number"
-HEAD: Final = f"SELECT s.number, s.fence, r.place & {PLACE_LAST}, r.seq {_LAST_RECORDS} WHERE s.sid = ?"
-
-RECORDS: Final = "SELECT body FROM records WHERE place BETWEEN ? AND ? ORDER BY place"
-UPDATES: Final = f"""
-SELECT place & {PLACE_LAST}, body FROM updates WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?
-"""  # noqa: S608
-BY_DIGEST: Final = """
-SELECT t.digest, s.sid, t.id, t.role FROM tokens AS t JOIN sessions AS s ON s.number = t.session WHERE t.digest = ?
-"""
-TOKENS: Final = """
-SELECT t.digest, s.sid, t.id, t.role FROM tokens AS t JOIN sessions AS s ON s.number = t.session
-WHERE s.sid = ? ORDER BY t.number
-"""
-
-ADD_SESSION: Final = "INSERT INTO sessions (sid, user, epoch, created_at, fence) VALUES (?, ?, ?, ?, ?)"
-ADD_RECORD: Final = "INSERT INTO records (place, seq, body) VALUES (?, ?, ?)"
-ADD_UPDATE: Final = "INSERT INTO updates (place, body) VALUES (?, ?)"
-GIVE_RIGHT: Final = "INSERT INTO tokens (digest, session, id, role) VALUES (?, ?, ?, ?)"
-REVOKE: Final = "DELETE FROM tokens WHERE session = ? AND id = ?"
-END: Final = "UPDATE sessions SET ended_at = coalesce(ended_at, ?) WHERE number = ?"
-RAISE_FENCE: Final = "UPDATE sessions SET fence = ? WHERE number = ?"
-DROP_PLACES: Final = (
-    "DELETE FROM records WHERE place BETWEEN ? AND ?",
-    "DELETE FROM updates WHERE place BETWEEN ? AND ?",
+    role TEXT NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT""",
+    "CREATE INDEX tokens_by_session ON tokens (session)",
 )
-DROP_SESSION: Final = ("DELETE FROM tokens WHERE session = ?", "DELETE FROM sessions WHERE number = ?")
 
+_TABLES: Final = ";\n".join(TABLES)
+CREATE: Final = f"""
+BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}; {_TABLES}; COMMIT;
+"""
+MADE: Final = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
 
-class Head(NamedTuple):
-    """What decides about a session's next append, as the statement HEAD reads it. number: the session's here."""
+_SESSION: Final = "SELECT number, sid, user, epoch, created_at, ended_at, crc FROM sessions"
+SESSION: Final = f"{_SESSION} WHERE sid = ?"
+NUMBERED: Final = f"{_SESSION} WHERE number = ?"
+SESSIONS: Final = f"{_SESSION} ORDER BY number"
+_HEAD: Final = "SELECT number, fence, rev, seq, first_rev, trimmed, crc FROM heads"
+HEAD: Final = f"{_HEAD} WHERE number = ?"
+HEADS: Final = f"{_HEAD} ORDER BY number"
+_RIGHT: Final = "SELECT digest, session, id, role, crc FROM tokens"
+RIGHT: Final = f"{_RIGHT} WHERE digest = ?"
+RIGHTS: Final = f"{_RIGHT} WHERE session = ? ORDER BY number"
+ALL_RIGHTS: Final = f"{_RIGHT} ORDER BY number"
+RECORDS: Final = "SELECT place, asked, body, crc FROM records WHERE place BETWEEN ? AND ? ORDER BY place"
+UPDATES: Final = "SELECT place, 0, body, crc FROM updates WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?"
 
-    number: int
-    fence: int
-    rev: int
-    seq: int
+ADD_SESSION: Final = (
+    "INSERT INTO sessions (number, sid, user, epoch, created_at, ended_at, crc) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+NEXT_NUMBER: Final = "SELECT coalesce(max(number), 0) + 1 FROM sessions"
+KEEP_HEAD: Final = "REPLACE INTO heads (number, fence, rev, seq, first_rev, trimmed, crc) VALUES (?, ?, ?, ?, ?, ?, ?)"
+ADD_RECORD: Final = "INSERT INTO records (place, asked, body, crc) VALUES (?, ?, ?, ?)"
+ADD_UPDATE: Final = "INSERT INTO updates (place, body, crc) VALUES (?, ?, ?)"
+GIVE_RIGHT: Final = "INSERT INTO tokens (digest, session, id, role, crc) VALUES (?, ?, ?, ?, ?)"
+REVOKE: Final = "DELETE FROM tokens WHERE session = ? AND id = ?"
+END: Final = "UPDATE sessions SET ended_at = ?, crc = ? WHERE number = ?"
+CUT_RECORDS: Final = "DELETE FROM records WHERE place BETWEEN ? AND ?"
+CUT_UPDATES: Final = "DELETE FROM updates WHERE place BETWEEN ? AND ?"
+DROP: Final = (
+    "DELETE FROM tokens WHERE session = ?",
+    "DELETE FROM heads WHERE number = ?",
+    "DELETE FROM sessions WHERE number = ?",
+)
 
 
 def place(number: int, position: int) -> int:

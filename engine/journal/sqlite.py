@@ -1,4 +1,4 @@
-"""The journal on disk: SQLite through apsw, one connection in one thread. The only door to apsw.
+"""The journal on disk: SQLite through apsw, one connection in one thread.
 
 One connection, and no other program's: SQLite up to 3.51.2 can corrupt a WAL database that two connections write
 or checkpoint, and machines are full of such versions. So the file is locked exclusively while it is open.
@@ -14,32 +14,18 @@ from typing import Any, Final
 
 import apsw
 
-from ..errors import JournalError, UnknownFormat
+from ..errors import Corrupt, JournalError
 from . import schema
-from .base import Append, SessionRow, TokenRow, refusal
-from .files import FileLock, prepare_file, read_header
-from .queued import Change, Claim, Drop
-from .schema import PLACE_LAST, Head, place
+from .base import Append, SessionRow, TokenRow
+from .changes import Change, Head, fingerprint, make
+from .checksums import check_bodies, check_row, of_body, of_row
+from .database import IN_MEMORY, MET_BY_ALL, connect, let_go, look, told
+from .files import FileLock, prepare_file
+from .schema import PLACE_LAST, place
 from .writer import ThreadedJournal
 
-HEADS_KEPT_MAX: Final = 65_536  # sessions whose next revision is remembered, about 250 bytes each
-IN_MEMORY: Final = ":memory:"
-
-NOT_OURS: Final = "it is not a SQLite database: move it away, or name another directory; it is left as it is"
-# What would help when the disk refuses. Each of these is met by all changes of a transaction alike.
-HELP: Final[dict[type[apsw.Error], str]] = {
-    apsw.FullError: "the disk or its quota is full: make room",
-    apsw.IOError: "the disk reports an error: look at it and at the room on it",
-    apsw.ReadOnlyError: "it may not be written: look at the rights of the file and its directory",
-    apsw.CantOpenError: "it does not open: look at the rights of the file and its directory",
-    apsw.PermissionsError: "it does not open: look at the rights of the file and its directory",
-    apsw.BusyError: "another program has it open: close that one",
-    apsw.LockedError: "another program has it open: close that one",
-    apsw.ProtocolError: "another program has it open: close that one",
-    apsw.CorruptError: "it is damaged: restore a copy of it, or name another directory",
-    apsw.NotADBError: NOT_OURS,
-    apsw.NoMemError: "there is no memory left",
-}
+HEADS_KEPT_MAX: Final = 65_536  # sessions whose head is remembered, about 300 bytes each
+OWN_ROW: Final = "its own row"
 
 
 class SqliteStore:
@@ -51,8 +37,9 @@ class SqliteStore:
         self._db: apsw.Connection | None = None
         self._heads: dict[str, Head] = {}  # as committed, and still true: nobody else may write
         self._changed: dict[str, Head | None] = {}  # by the transaction under way; None: dropped
-        self._records: list[tuple[int, int, bytes]] = []  # rows it will insert
-        self._updates: list[tuple[int, bytes]] = []
+        self._records: list[tuple[int, int, bytes, int]] = []  # rows it will insert
+        self._updates: list[tuple[int, bytes, int]] = []
+        self._is_writing = False
 
     @property
     def db(self) -> apsw.Connection:
@@ -63,93 +50,54 @@ class SqliteStore:
     def open(self) -> None:
         try:
             if self._path != IN_MEMORY:
-                self._look()
-            self._db = self._connected()
+                prepare_file(Path(self._path))
+                self._lock.take()
+                look(self._path)
+            self._db = connect(self._path)
         except apsw.Error as error:
-            raise self._told(error) from error
+            raise told(self._path, error) from error
         except OSError as error:
             raise JournalError(f"{self._path}: {error.strerror}: name a directory that may be written") from error
-
-    def _look(self) -> None:
-        path = Path(self._path)
-        prepare_file(path)
-        self._lock.take()
-        # Before SQLite sees the file, which would already repair or rewrite what is not ours.
-        try:
-            header = read_header(path)
-        except ValueError:
-            raise JournalError(f"{self._path}: {NOT_OURS}") from None
-        if header is not None:
-            self._check_format(*header)
-
-    def _connected(self) -> apsw.Connection:
-        db = apsw.Connection(self._path)
-        try:
-            self._ready(db)
-        except BaseException:
-            db.close(force=True)
-            raise
-        return db
-
-    def _ready(self, db: apsw.Connection) -> None:
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)  # should it turn out not to be ours
-        db.pragma("locking_mode", "exclusive")
-        if not db.execute("SELECT count(*) FROM sqlite_schema").get:
-            # One transaction, and before there is a WAL: no crash leaves a file that is half ours.
-            db.execute(schema.CREATE)
-        # Once more: marks that are still in the WAL are not in the file's header.
-        self._check_format(db.pragma("application_id"), db.pragma("user_version"))
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-        for name, value in schema.SETTINGS:
-            db.pragma(name, value)
-
-    def _check_format(self, application_id: int, version: int) -> None:
-        if application_id != schema.APPLICATION_ID:
-            raise UnknownFormat(f"{self._path}: another program's database, left as it is: name another directory")
-        if version != schema.FORMAT_VERSION:
-            raise UnknownFormat(
-                f"{self._path}: written in format {version}; this release knows format {schema.FORMAT_VERSION}: "
-                "use the release that wrote it, or name another directory; it is left as it is"
-            )
 
     def close(self) -> None:
         try:
             if self._db is not None:
-                _let_go(self._db)
+                let_go(self._db)
         finally:
             self._db = None
             self._heads.clear()
             self._lock.release()
-
-    def _told(self, error: Exception) -> JournalError:
-        advice = next((text for kind, text in HELP.items() if isinstance(error, kind)), "")
-        return JournalError(f"{self._path}: {advice} ({error})" if advice else f"{self._path}: {error!r}")
 
     # Writing
 
     def write(self, changes: Sequence[Change]) -> list[Any]:
         try:
             with self._transaction():
-                return [self._change(change) for change in changes]
+                return [make(self, change) for change in changes]
         except Exception as error:  # each waiter gets it
             return self._failed(changes, error)
 
     def _failed(self, changes: Sequence[Change], error: Exception) -> list[Any]:
-        if len(changes) == 1 or isinstance(error, tuple(HELP)):
-            return [self._told(error) for _ in changes]
+        if len(changes) == 1 or isinstance(error, MET_BY_ALL):
+            return [told(self._path, error, change.sid) for change in changes]
         # The disk is well, so one of the changes is at fault: the others are written without it.
         return [verdict for change in changes for verdict in self.write([change])]
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._is_writing = True
         try:
             self.db.execute("BEGIN IMMEDIATE")
             yield
             self._insert()
+            heads = (head for head in self._changed.values() if head is not None)
+            self.db.executemany(schema.KEEP_HEAD, [(*head, of_row(*head)) for head in heads])
             self.db.execute("COMMIT")
         except BaseException:
             self._roll_back()
             raise
+        finally:
+            self._is_writing = False
         self._keep_heads()
 
     def _roll_back(self) -> None:
@@ -170,72 +118,56 @@ class SqliteStore:
                 self._heads[sid] = head
         self._changed.clear()
 
-    def _change(self, change: Change) -> Any:
-        match change:
-            case Append():
-                return self._append(change)
-            case Claim(sid):
-                return self._claim(sid)
-            case Drop(sid):
-                return self._drop(sid)
+    def create(self, session: SessionRow) -> Head:
+        number: int = self.db.execute(schema.NEXT_NUMBER).get
+        row = (number, session.sid, session.user, session.epoch, float(session.created_at), None)
+        self.db.execute(schema.ADD_SESSION, (*row, of_row(*row)))
+        return Head(number, session.fence, seq=session.trimmed, trimmed=session.trimmed)
 
-    def _append(self, append: Append) -> JournalError | None:
-        head = self._head(append.sid)
-        refused = refusal(append, head.fence if head else None, head.rev if head else 0)
-        if refused is not None:
-            return refused
-        head = head or self._create(append.session)
-        seq = head.seq + len(append.updates)
-        self._records.append((place(head.number, append.rev), seq, append.record))
-        for position, update in enumerate(append.updates, start=head.seq + 1):
-            self._updates.append((place(head.number, position), update))
-        if append.revoked or append.tokens:
-            self._change_tokens(head.number, append)
+    def extend(self, append: Append, before: Head, after: Head) -> None:
         if append.ended_at is not None:
-            self.db.execute(schema.END, (append.ended_at, head.number))
-        self._changed[append.sid] = Head(head.number, head.fence, append.rev, seq)
-        return None
-
-    def _create(self, session: SessionRow | None) -> Head:
-        assert session is not None, "refusal() lets nothing else pass"
-        row = (session.sid, session.user, session.epoch, session.created_at, session.fence)
-        self.db.execute(schema.ADD_SESSION, row)
-        return Head(self.db.last_insert_rowid(), session.fence, 0, 0)
+            self._end(append.sid, float(append.ended_at))  # first: it may find that the session's row is damaged
+        number, asked = after.number, fingerprint(append)
+        at = place(number, append.rev)
+        self._records.append((at, asked, append.record, of_body(at, asked, append.record)))
+        for at, update in enumerate(append.updates, start=place(number, before.seq + 1)):
+            self._updates.append((at, update, of_body(at, 0, update)))
+        if append.revoked or append.tokens:
+            self._change_tokens(number, append)
+        if append.trim is not None:
+            self._cut(before, after)
 
     def _change_tokens(self, number: int, append: Append) -> None:
         for id_ in append.revoked:
             self.db.execute(schema.REVOKE, (number, id_))
         for token in append.tokens:
-            self.db.execute(schema.GIVE_RIGHT, (token.digest, number, token.id, token.role))
+            row = (token.digest, number, token.id, token.role)
+            self.db.execute(schema.GIVE_RIGHT, (*row, of_row(*row)))
 
-    def _claim(self, sid: str) -> SessionRow | KeyError:
-        head = self._head(sid)
-        if head is None:
-            return KeyError(sid)
-        self._insert()  # the row that is returned is read from the tables
-        self.db.execute(schema.RAISE_FENCE, (head.fence + 1, head.number))
-        self._changed[sid] = head._replace(fence=head.fence + 1)
-        return self.session(sid) or KeyError(sid)
+    def _end(self, sid: str, at: float) -> None:
+        *row, ended_at = self._identity(sid)
+        if ended_at is None:
+            self.db.execute(schema.END, (at, of_row(*row, at), row[0]))
 
-    def _drop(self, sid: str) -> None:
-        head = self._head(sid)
-        if head is not None:
-            self._insert()
-            for statement in schema.DROP_PLACES:
-                self.db.execute(statement, (place(head.number, 0), place(head.number, PLACE_LAST)))
-            for statement in schema.DROP_SESSION:
-                self.db.execute(statement, (head.number,))
-            self._changed[sid] = None
+    def _cut(self, before: Head, after: Head) -> None:
+        self._insert()
+        number = before.number
+        for statement, first, end in (
+            (schema.CUT_RECORDS, before.first_rev, after.first_rev),
+            (schema.CUT_UPDATES, before.trimmed + 1, after.trimmed + 1),
+        ):
+            self.db.execute(statement, (place(number, first), place(number, end) - 1))
 
-    def _head(self, sid: str) -> Head | None:
-        """What is stored of the session, with what the transaction under way has done to it."""
-        if sid in self._changed:
-            return self._changed[sid]
-        return self._heads.get(sid) or self._stored_head(sid)
+    def keep(self, sid: str, head: Head) -> None:
+        self._changed[sid] = head
 
-    def _stored_head(self, sid: str) -> Head | None:
-        found = self.db.execute(schema.HEAD, (sid,)).fetchone()
-        return Head(*found) if found else None
+    def forget(self, sid: str, head: Head) -> None:
+        self._insert()
+        for statement in (schema.CUT_RECORDS, schema.CUT_UPDATES):
+            self.db.execute(statement, (place(head.number, 0), place(head.number, PLACE_LAST)))
+        for statement in schema.DROP:
+            self.db.execute(statement, (head.number,))
+        self._changed[sid] = None
 
     def _insert(self) -> None:
         # All rows of a table in one go, whatever their sessions: half the time of one call a row.
@@ -246,46 +178,94 @@ class SqliteStore:
 
     # Reading
 
+    def head(self, sid: str) -> Head | None:
+        """What is stored of the session, with what the transaction under way has done to it."""
+        if sid in self._changed:
+            return self._changed[sid]
+        return self._heads.get(sid) or self._stored_head(sid)
+
+    def _stored_head(self, sid: str) -> Head | None:
+        found = self._fetch(schema.SESSION, (sid,), sid)
+        if not found:
+            return None
+        number = check_row(sid, OWN_ROW, found[0])[0]
+        heads = self._fetch(schema.HEAD, (number,), sid)
+        return self._promised(sid, number, heads[0] if heads else None)
+
+    def _promised(self, sid: str, number: int, row: Any) -> Head:
+        if row is None or row[0] != number:
+            raise Corrupt(sid, "how far it goes is not stored any more")
+        return Head(*check_row(sid, "how far it goes", row))
+
+    def _identity(self, sid: str) -> tuple[Any, ...]:
+        """(number, sid, user, epoch, created_at, ended_at) of a session that has a head."""
+        found = self._fetch(schema.SESSION, (sid,), sid)
+        if not found:
+            raise Corrupt(sid, f"{OWN_ROW} is missing")
+        return check_row(sid, OWN_ROW, found[0])
+
     def session(self, sid: str) -> SessionRow | None:
-        found = self._fetch(schema.SESSION, (sid,))
-        return SessionRow(*found[0]) if found else None
+        head = self.head(sid)
+        return head.row_of(SessionRow(*self._identity(sid)[1:])) if head else None
 
     def sessions(self) -> list[SessionRow]:
-        return [SessionRow(*row) for row in self._fetch(schema.SESSIONS)]
+        heads = {row[0]: row for row in self._fetch(schema.HEADS)}
+        return [self._row(row, heads.get(row[0])) for row in self._fetch(schema.SESSIONS)]
+
+    def _row(self, row: tuple[Any, ...], head: Any) -> SessionRow:
+        number, sid, *rest = check_row(str(row[1]), OWN_ROW, row)
+        return self._promised(sid, number, head).row_of(SessionRow(sid, *rest))
 
     def records(self, sid: str) -> list[bytes]:
-        return [body for (body,) in self._fetch(schema.RECORDS, self._places(sid, 0))]
+        head = self.head(sid)
+        if head is None:
+            return []
+        every = (place(head.number, 0), place(head.number, PLACE_LAST))
+        first, last = place(head.number, head.first_rev), place(head.number, head.rev)
+        return check_bodies(sid, "record", self._fetch(schema.RECORDS, every, sid), first, last)
 
     def updates(self, sid: str, after: int, limit: int) -> list[tuple[int, bytes]]:
-        return self._fetch(schema.UPDATES, (*self._places(sid, after + 1), max(limit, 0)))
+        head = self.head(sid)
+        first = max(after, head.trimmed) + 1 if head else 1
+        if head is None or first > head.seq or limit <= 0:
+            return []
+        last = min(head.seq, first + limit - 1)
+        wanted = (place(head.number, first), place(head.number, PLACE_LAST), limit)
+        rows = self._fetch(schema.UPDATES, wanted, sid)
+        bodies = check_bodies(sid, "update", rows, wanted[0], place(head.number, last))
+        return list(enumerate(bodies, start=first))
+
+    def asked(self, head: Head, sid: str, rev: int) -> tuple[bytes, int]:
+        self._insert()
+        at = place(head.number, rev)
+        rows = self._fetch(schema.RECORDS, (at, at), sid)
+        return check_bodies(sid, "record", rows, at, at)[0], rows[0][1]
 
     def token(self, digest: bytes) -> TokenRow | None:
-        found = self._fetch(schema.BY_DIGEST, (digest,))
-        return TokenRow(*found[0]) if found and compare_digest(found[0][0], digest) else None
+        found = self._fetch(schema.RIGHT, (digest,))
+        return self._right(found[0]) if found and compare_digest(found[0][0], digest) else None
 
     def tokens(self, sid: str) -> list[TokenRow]:
-        return [TokenRow(*row) for row in self._fetch(schema.TOKENS, (sid,))]
+        head = self.head(sid)
+        return [self._right(row, sid) for row in self._fetch(schema.RIGHTS, (head.number,), sid)] if head else []
 
-    def _places(self, sid: str, first: int) -> tuple[int, int]:
-        """The first and the last place of a session's rows from a position on; of none if there is no session."""
-        head = self._head(sid)
-        number = head.number if head else 0  # numbers start at 1
-        return place(number, max(0, min(first, PLACE_LAST))), place(number, PLACE_LAST)
+    def _right(self, row: tuple[Any, ...], sid: str = "") -> TokenRow:
+        digest, number, id_, role = check_row(sid, "a right", row)
+        return TokenRow(digest, sid or self._sid(number), id_, role)
 
-    def _fetch(self, statement: str, bindings: Sequence[Any] = ()) -> list[Any]:
+    def _sid(self, number: int) -> str:
+        found = self._fetch(schema.NUMBERED, (number,))
+        if not found:
+            raise Corrupt("", f"{self._path}: a right is of session {number}, which is missing")
+        return str(check_row(str(found[0][1]), OWN_ROW, found[0])[1])
+
+    def _fetch(self, statement: str, bindings: Sequence[Any] = (), sid: str = "") -> list[Any]:
         try:
             return self.db.execute(statement, bindings).fetchall()
         except apsw.Error as error:
-            raise self._told(error) from error
-
-
-def _let_go(db: apsw.Connection) -> None:
-    try:
-        db.pragma("wal_checkpoint", "TRUNCATE")
-    except apsw.Error:
-        # Everything acknowledged is in the WAL, and the next open() reads it from there: do not try once more.
-        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    db.close(force=True)
+            if self._is_writing:
+                raise  # SQLite may have rolled back: nothing of the transaction may go on
+            raise told(self._path, error, sid) from error
 
 
 class SqliteJournal(ThreadedJournal):

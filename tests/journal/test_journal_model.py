@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from engine.errors import JournalError
-from engine.journal import Append, Journal, SessionRow, TokenRow
+from engine.journal import Append, Journal, SessionRow, TokenRow, Trim
 from engine.journal.memory import MemoryJournal
 from engine.journal.sqlite import SqliteJournal
 from tests.journal.making import right, row
@@ -28,8 +28,8 @@ class Known:
     """One session in the model."""
 
     row: SessionRow
-    records: list[bytes] = field(default_factory=list)
-    updates: list[bytes] = field(default_factory=list)
+    appends: list[Append] = field(default_factory=list)  # of all revisions
+    updates: list[bytes] = field(default_factory=list)  # of all numbers
     tokens: list[TokenRow] = field(default_factory=list)
 
 
@@ -46,13 +46,14 @@ class Wish:
     revoked: tuple[str, ...]
     ends: bool
     is_cancelled: bool
+    trim: tuple[int, int] | None  # how far behind its own rev and last seq
 
 
 TOKENS = st.lists(st.sampled_from(["t1", "t2", "t3"]), max_size=2).map(tuple)
 MOSTLY_RIGHT = st.sampled_from([0, 0, 0, 0, 0, 1, -1])
 WISHES = st.builds(
     Wish,
-    what=st.sampled_from(["create", "commit", "commit", "commit", "commit", "claim", "drop"]),
+    what=st.sampled_from(["create", "commit", "commit", "commit", "commit", "again", "claim", "drop"]),
     sid=st.sampled_from(SIDS),
     rev_off=MOSTLY_RIGHT,
     fence_off=MOSTLY_RIGHT,
@@ -61,6 +62,7 @@ WISHES = st.builds(
     revoked=st.one_of(st.just(()), TOKENS),
     ends=st.sampled_from([False, False, False, True]),
     is_cancelled=st.sampled_from([False, False, False, True]),
+    trim=st.one_of(st.none(), st.tuples(st.integers(-1, 4), st.integers(-1, 6))),
 )
 
 
@@ -122,6 +124,11 @@ class JournalMachine(RuleBasedStateMachine):
                 return asyncio.ensure_future(self.journal.claim(wish.sid)), KeyError
             known.row = replace(known.row, fence=known.row.fence + 1)
             return asyncio.ensure_future(self.journal.claim(wish.sid)), known.row
+        if wish.what == "again" and known is not None:
+            # Some commit of its own once more: confirmed under the fence that made it, as long as its record is kept.
+            again = known.appends[-1 - self.count % len(known.appends)]
+            is_known = again.fence == known.row.fence and again.rev >= known.row.first_rev
+            return self.journal.append(again), None if is_known else JournalError
         append = self._appended(wish, known)
         return self.journal.append(append), self._model_append(append, known, is_next=self._is_next(wish, known))
 
@@ -141,10 +148,17 @@ class JournalMachine(RuleBasedStateMachine):
             tokens=tuple(right(token, wish.sid) for token in wish.tokens),
             revoked=tuple(f"id-{token}" for token in wish.revoked),
             ended_at=float(self.count) if wish.ends else None,
+            trim=self._trim(wish, known),
         )
 
+    def _trim(self, wish: Wish, known: Known | None) -> Trim | None:
+        if wish.trim is None:
+            return None
+        rev, seq = (known.row.rev + 1, known.row.seq) if known else (1, 0)
+        return Trim(rev - wish.trim[0], seq + len(wish.updates) - wish.trim[1])
+
     def _model_append(self, append: Append, known: Known | None, *, is_next: bool) -> type[JournalError] | None:
-        if not is_next:
+        if not is_next or (append.trim is not None and self._is_too_much(append.trim, append, known)):
             return JournalError
         kept = [token for token in known.tokens if token.id not in append.revoked] if known else []
         elsewhere = [token for sid, other in self.model.items() if sid != append.sid for token in other.tokens]
@@ -153,12 +167,19 @@ class JournalMachine(RuleBasedStateMachine):
             return JournalError
         if known is None:
             known = self.model[append.sid] = Known(row(append.sid))
-        known.records.append(append.record)
+        known.appends.append(append)
         known.updates.extend(append.updates)
         known.tokens = [*kept, *append.tokens]
         ended_at = append.ended_at if known.row.ended_at is None else known.row.ended_at
         known.row = replace(known.row, rev=append.rev, seq=len(known.updates), ended_at=ended_at)
+        if append.trim is not None:
+            first_rev = max(known.row.first_rev, append.trim.records)
+            known.row = replace(known.row, first_rev=first_rev, trimmed=max(known.row.trimmed, append.trim.updates))
         return None
+
+    def _is_too_much(self, trim: Trim, append: Append, known: Known | None) -> bool:
+        seq = (known.row.seq if known else 0) + len(append.updates)
+        return trim.records > append.rev or trim.updates > seq
 
     @invariant()
     def everything_stored_is_what_the_model_knows(self) -> None:
@@ -170,8 +191,9 @@ class JournalMachine(RuleBasedStateMachine):
         for sid in SIDS:
             known = self.model.get(sid, Known(row(sid)))
             assert await journal.session(sid) == (known.row if sid in self.model else None)
-            assert await journal.records(sid) == known.records
-            assert await journal.updates(sid, 0, 1000) == list(enumerate(known.updates, start=1))
+            first, trimmed = known.row.first_rev, known.row.trimmed
+            assert await journal.records(sid) == [append.record for append in known.appends[first - 1 :]]
+            assert await journal.updates(sid, 0, 1000) == list(enumerate(known.updates, start=1))[trimmed:]
             assert await journal.tokens(sid) == known.tokens
             for token in known.tokens:
                 assert await journal.token(token.digest) == token

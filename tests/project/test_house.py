@@ -29,7 +29,7 @@ DOORS: Final = {
     "yaml": ("engine/loader.py",),
     "transitions": ("engine/machine.py",),
     "orjson": ("engine/codec.py",),
-    "apsw": ("engine/journal/sqlite.py",),
+    "apsw": ("engine/journal/",),
     "autogen_core": ("handlers/autogen", "examples/"),
     "aiohttp": ("server/", "examples/support/"),
     "graphviz": ("engine/render.py",),
