@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from .calls import call_once
 from .cleanup import CleanupItem, CleanupReport, clean_up, is_gone
 from .context import Context, Effects, Life
-from .ending import refused_at_the_end
+from .ending import refused_at_the_end, struck
 from .errors import HandlerFailed
 from .plan import Call, CleanupPlan
 from .records import Event
@@ -71,7 +71,7 @@ class Custodian:
         report = await dissolve(child, is_for_good=self._mode != "stopped")
         child.report = report.to_json()
         session = self.actor.session
-        session.remove(child, refused, is_recorded=self._mode == "recorded")
+        session.remove(child, [struck(child), *refused], is_recorded=self._mode == "recorded")
         if self._mode == "recorded":
             session.note_survivors(self.actor)
 

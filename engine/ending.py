@@ -55,6 +55,12 @@ def first_cause(actor: Actor, body: Mapping[str, Any]) -> dict[str, Any] | None:
     return cause_of(actor.state_plan, Event.from_json(body["by"])).to_json()
 
 
+def struck(actor: Actor) -> Update:
+    """What is told of an actor that ends by force, from whatever state it is in, with all below it."""
+    data = {"actor": actor.path, "from": actor.state, "to": actor.state, "event": "abandoned", "final": True}
+    return Update(f"{actor.kind}.state", data)
+
+
 def refused_at_the_end(actor: Actor) -> list[Update]:
     """What was deferred and found no state that takes it is told so (M5)."""
     data = {"actor": actor.path, "status": "refused", "code": "ended", "message": f"{actor.path} has ended"}

@@ -144,7 +144,7 @@ class Message:
         return cls(plain["to"], Event.from_json(plain["event"]))
 
 
-Op = Literal["created", "step", "ran", "owed", "sent", "taken", "deferred"]
+Op = Literal["created", "step", "ran", "owed", "sent", "taken", "deferred", "snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,9 @@ class Record:
 
     op: created (the actor exists, in its initial state) · step (a transition) · ran (a step of `run` is over) ·
     owed (an activity ended; its `done` or `failed` is to be handled) · sent (an activity sent or emitted) ·
-    taken (an event was refused, ignored, failed or answered without a transition) · deferred (an event was kept).
-    body: what fold() needs, by name; see state.py.
+    taken (an event was refused, ignored, failed or answered without a transition) · deferred (an event was kept) ·
+    snapshot (the whole session after the record before it; what is older may go).
+    body: what fold() needs, by name; see state.py. told: bytes of the updates of the same commit; see kept.py.
     """
 
     op: Op
@@ -163,9 +164,9 @@ class Record:
     at: float
     body: Mapping[str, Any] = field(default_factory=dict)
 
-    def encode(self) -> bytes:
+    def encode(self, told: int = 0) -> bytes:
         plain = {"v": RECORD_VERSION, "op": self.op, "actor": self.actor, "kind": self.kind, "at": self.at}
-        return encode({**plain, **self.body})
+        return encode({**plain, **self.body, "told": told} if told else {**plain, **self.body})
 
     @classmethod
     def decode(cls, text: bytes) -> Record:

@@ -1,9 +1,12 @@
-"""A session as its log tells it: fold() takes records to the states of its actors. Calls no handler (M8)."""
+"""A session as its log tells it: fold() takes records to the states of its actors. Calls no handler (M8).
+
+An image goes to JSON and back exactly, so a log may begin with a snapshot instead of a creation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from .records import Command, Event, Message, Outcome, Record
@@ -35,6 +38,21 @@ class ActorImage:
     report: dict[str, Any] | None = None
     entered_by: Event | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        plain["deferred"] = [event.to_json() for event in self.deferred]
+        plain["owed"] = [event.to_json() for event in self.owed]
+        plain["ran"] = list(self.ran.items())  # an object's keys would come back as text
+        plain["entered_by"] = self.entered_by.to_json() if self.entered_by is not None else None
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> ActorImage:
+        by = plain["entered_by"]
+        lists = {name: [Event.from_json(event) for event in plain[name]] for name in ("deferred", "owed")}
+        entered_by = Event.from_json(by) if by is not None else None
+        return cls(**{**plain, **lists, "ran": dict(plain["ran"]), "entered_by": entered_by})
+
 
 class Outcomes:
     """The outcomes that are stored: the last OUTCOMES_PER_CID of each of the last CIDS_MAX clients."""
@@ -62,6 +80,20 @@ class Outcomes:
     def knows(self, cid: str) -> bool:
         return cid in self._by_cid
 
+    def to_json(self) -> list[Any]:
+        """In the order in which they would be dropped."""
+        return [
+            [cid, [[c, digest, outcome.to_json()] for c, (digest, outcome) in known.items()]]
+            for cid, known in self._by_cid.items()
+        ]
+
+    @classmethod
+    def from_json(cls, plain: Iterable[Any]) -> Outcomes:
+        outcomes = cls()
+        for cid, known in plain:
+            outcomes._by_cid[cid] = {c: (digest, Outcome.from_json(one)) for c, digest, one in known}
+        return outcomes
+
 
 @dataclass(slots=True)
 class SessionImage:
@@ -74,9 +106,30 @@ class SessionImage:
     cause: dict[str, Any] | None = None
     rev: int = 0
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "actors": [actor.to_json() for actor in self.actors.values()],
+            "pending": [message.to_json() for message in self.pending.values()],
+            "outcomes": self.outcomes.to_json(),
+            "cause": self.cause,
+            "rev": self.rev,
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> SessionImage:
+        actors = [ActorImage.from_json(one) for one in plain["actors"]]
+        pending = [Message.from_json(one) for one in plain["pending"]]
+        return cls(
+            actors={actor.path: actor for actor in actors},
+            pending={message.event.id: message for message in pending},
+            outcomes=Outcomes.from_json(plain["outcomes"]),
+            cause=plain["cause"],
+            rev=plain["rev"],
+        )
+
 
 def fold(records: Iterable[Record]) -> SessionImage:
-    """The session after records, which are all of its log in order."""
+    """The session after records: its log in order, from its creation or from a snapshot on."""
     image = SessionImage()
     for record in records:
         apply(image, record)
@@ -84,6 +137,8 @@ def fold(records: Iterable[Record]) -> SessionImage:
 
 
 def apply(image: SessionImage, record: Record) -> None:
+    if record.op == "snapshot":
+        _replace(image, SessionImage.from_json(record.body["image"]))
     image.rev += 1
     if record.op == "created":
         image.actors[record.actor] = _created(record)
@@ -95,6 +150,11 @@ def apply(image: SessionImage, record: Record) -> None:
     _keep(actor, record.body)
     if record.body.get("ended") and actor.parent is not None:
         _strike(image, record.actor)
+
+
+def _replace(image: SessionImage, whole: SessionImage) -> None:
+    for one in fields(image):
+        setattr(image, one.name, getattr(whole, one.name))
 
 
 def _created(record: Record) -> ActorImage:
@@ -199,4 +259,5 @@ _FOLDS: Final = {
     "sent": _nothing,
     "taken": _step,
     "deferred": _deferred,
+    "snapshot": _nothing,
 }

@@ -281,7 +281,7 @@ def _own_updates(actor: Actor, row: Row, event: Event) -> list[Update]:
     if row.to is None:
         return []
     data = {"actor": actor.path, "from": actor.state, "to": row.to, "event": event.name}
-    updates = [Update(f"{actor.kind}.state", data, event.command)]
-    if actor.plan.states[row.to].is_final:
-        updates += refused_at_the_end(actor)
-    return updates
+    if not actor.plan.states[row.to].is_final:
+        return [Update(f"{actor.kind}.state", data, event.command)]
+    last = Update(f"{actor.kind}.state", {**data, "final": True}, event.command)
+    return [last, *refused_at_the_end(actor)]

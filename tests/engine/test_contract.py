@@ -384,6 +384,8 @@ def test_a_child_dissolved_by_force_takes_its_children_out_of_the_log() -> None:
         await r.send(session, "let_go")
         await r.advance(300)
         assert [view.path for view in session.tree()] == ["/"]
+        told = (await r.updates(session, "kid.state"))[-1]["data"]
+        assert (told["actor"], told["event"], told["final"]) == ("/k", "abandoned", True)
 
     async def second(r: Rig) -> None:
         assert [view.path for view in only(r).tree()] == ["/"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from small_handlers import Thing
 
 from engine.attachments import Attachment
+from engine.codec import encode
 from engine.loader import load_spec
 from engine.records import Command, Record
 from engine.registry import Registry
@@ -20,6 +21,7 @@ from engine.session import Session
 from engine.state import fold
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import run_virtual
+from engine.view import View
 
 SMALL = Path(__file__).parent / "files" / "small.yaml"
 COMPILED = machines(SMALL, small_handlers)
@@ -130,6 +132,15 @@ async def finish(r: Rig, session: Session) -> None:
     assert session.state == "terminated"
 
 
+def assert_clients_see_what_is(session: Session, updates: list[dict[str, Any]]) -> None:
+    """L3: by its updates alone a client knows of no actor that is gone, and the states of the others."""
+    view = View()
+    for update in updates:
+        view.apply(encode(update))
+    seen = {actor["actor"]: actor["state"] for actor in view.shown(2**18)["actors"]}
+    assert seen.items() <= {actor.path: actor.state for actor in session.tree()}.items()
+
+
 async def history(ops: list[tuple[str, Any]]) -> None:
     Thing.alive.clear()
     async with Rig(COMPILED) as r:
@@ -139,6 +150,7 @@ async def history(ops: list[tuple[str, Any]]) -> None:
         allowed = {"done", "refused", "failed", "deferred"}
         assert {one.status for one in player.outcomes} <= allowed, "M5: each has its outcome, none is a bare no"
         assert all(one.code and one.message for one in player.outcomes if one.status in ("refused", "failed"))
+        assert_clients_see_what_is(session, await r.updates(session))
         await finish(r, session)
         records = await r.records(session.sid)
         assert_only_declared_transitions(records)
