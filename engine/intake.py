@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from .session import Session
 
 NOT_SERVED: Final = Outcome("refused", "store_unavailable", "the session is being brought back; try again")
+STORE_AWAY: Final = Outcome("refused", "store_unavailable", "the store takes nothing now; try again")
 SLOW_STORE: Final = Outcome("refused", "busy", "the store is slow; try again in a moment")
+NOT_DECIDED: Final = (NOT_SERVED, STORE_AWAY, SLOW_STORE)  # they speak of nothing in the log, and wait for none of it
 
 
 class Intake:
@@ -42,7 +44,7 @@ class Intake:
         waiter: asyncio.Future[Outcome] = session.loop.create_future()
         early = self._early(to, name, command)
         if early is not None:
-            session.settle(Item(Event(name), waiter), early)
+            self._settle(Item(Event(name), waiter), early)
             return waiter
         event = Event(name, {}, origin, "", command=command, caller=caller)
         try:
@@ -60,7 +62,7 @@ class Intake:
         waiter: asyncio.Future[Outcome] = self._session.loop.create_future()
         early = self._early(ROOT, name, command)
         if early is not None:
-            self._session.settle(Item(Event(name), waiter), early)
+            self._settle(Item(Event(name), waiter), early)
         else:
             event = Event(name, {}, "client", command=command)
             self._refuse(Item(event, waiter), Refused("expired", "its time to live was over; it was not applied"))
@@ -75,11 +77,17 @@ class Intake:
             return session.after_the_end(Event(name if to == ROOT else "", origin="client"))
         if session.is_failed or session.root is None:
             return NOT_SERVED
-        if session.log.is_backed_up:
-            return SLOW_STORE
         if command is not None:
             self._remember(command.cid)
-        return None
+        if session.log.is_degraded:
+            return STORE_AWAY
+        return SLOW_STORE if session.log.is_backed_up else None
+
+    def _settle(self, item: Item, early: Outcome) -> None:
+        if early in NOT_DECIDED:
+            item.settle(early)
+        else:
+            self._session.settle(item, early)
 
     def _remember(self, cid: str) -> None:
         """A cid whose first command waits for its step is known already: its second may be taken before it."""

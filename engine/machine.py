@@ -17,13 +17,14 @@ import contextvars
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 from transitions import MachineError
 from transitions.core import listify
 from transitions.extensions.asyncio import AsyncEvent, AsyncEventData, AsyncMachine, AsyncTransition
 
+from .errors import StewardError
 from .plan import Call, KindPlan, Row, compile_plans
 from .records import Event
 from .registry import Registry
@@ -284,3 +285,18 @@ def _transitions(source: str, rows: Any) -> Iterable[dict[str, Any]]:
 def compile_machines(spec: Spec, registry: Registry) -> dict[str, LifecycleMachine]:
     """One machine a kind, shared by all its actors, which are never added as models."""
     return {kind: LifecycleMachine.from_plan(plan) for kind, plan in compile_plans(spec, registry).items()}
+
+
+def plan_of(machine: LifecycleMachine) -> KindPlan:
+    """Raises StewardError if it is none of ours."""
+    if machine.plan is None:
+        raise StewardError(f"the machine {machine.name!r} was not compiled from a lifecycle file")
+    return machine.plan
+
+
+def only_root(plans: Mapping[str, KindPlan]) -> str:
+    """The kind that is a session. Raises StewardError if there is not exactly one that nobody owns."""
+    roots = [kind for kind, plan in plans.items() if plan.is_root]
+    if len(roots) != 1:
+        raise StewardError(f"which kind is a session? nobody owns any of: {', '.join(roots)}")
+    return roots[0]

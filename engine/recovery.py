@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import JournalError, StewardError, UnknownFormat
+from .errors import Corrupt, JournalError, StewardError, UnknownFormat
 from .journal.base import Journal, SessionRow
 from .plan import KindPlan
 from .records import Record
@@ -51,7 +51,7 @@ class Recovery:
             return Stored(claimed, _fold(await self._journal.records(row.sid)))
         except KeyError:
             return None
-        except UnknownFormat as error:
+        except (UnknownFormat, Corrupt) as error:
             self.name_unreadable(row.sid, error)
             return None
 

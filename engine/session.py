@@ -11,6 +11,7 @@ from typing import Any
 
 from . import family
 from .actor import Actor
+from .admission import store_away
 from .attachments import Attachment, Attachments
 from .context import ActorView, Context
 from .custody import dissolve
@@ -120,13 +121,15 @@ class Session:
             self.root.conditions.set("last_connection_lost", not holds)
 
     async def add_token(self, row: TokenRow) -> None:
-        """Durable on return. Raises JournalError."""
+        """Durable on return. Raises Refused (store_unavailable) or JournalError."""
         await self._rights("token_added", tokens=(row,))
 
     async def revoke_token(self, token_id: str) -> None:
         await self._rights("token_revoked", revoked=(token_id,))
 
     async def _rights(self, event: str, tokens: tuple[TokenRow, ...] = (), revoked: tuple[str, ...] = ()) -> None:
+        if self.log.is_degraded:
+            raise store_away()
         kind = self.images[ROOT].kind
         record = Record("taken", ROOT, kind, self.clock.now(), {"event": event})
         await asyncio.shield(self.log.append(record, tokens=tokens, revoked=revoked).durable)

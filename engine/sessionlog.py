@@ -7,18 +7,18 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
-from .errors import Busy, JournalError
+from .admission import Admission
+from .backlog import Backlog, Commit
 from .journal.base import Append, Journal, SessionRow, TokenRow
 from .records import Record, Update
 from .streams import CHUNK, Streams
-from .tasks import engine_context
 
 TAIL_UPDATES: Final = 256  # updates kept in memory for readers that are nearly there; the rest is read from the journal
-BACKLOG_MAX: Final = 1024  # commits of one session that wait while the store's queue is full
-BACKLOG_RETRY_S: Final = 0.01
+DEGRADED: Final = "degraded"  # a note, because nothing can be numbered while the store is away
+RESTORED: Final = "restored"
+WHY_STORE: Final = {"why": "store"}
 
 log = logging.getLogger("steward.log")
 
@@ -32,26 +32,22 @@ class Committed:
     durable: asyncio.Future[None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Commit:
-    """One append on its way: its updates by number, and the future that says it is durable."""
-
-    append: Append
-    numbered: list[tuple[int, bytes]]
-    durable: asyncio.Future[None]
-
-
 class SessionLog:
     """Appends in order without waiting; `head` follows what is durable, and only that is ever read (L2)."""
 
-    def __init__(self, journal: Journal, row: SessionRow, on_failure: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        row: SessionRow,
+        on_failure: Callable[[Exception], None],
+        admission: Admission | None = None,
+    ) -> None:
         self.sid = row.sid
         self.epoch = row.epoch
         self.fence = row.fence
         self.rev = row.rev
         self.seq = row.seq
         self.head = row.seq
-        self.error: Exception | None = None
         self.streams = Streams()
         self._journal = journal
         self._on_failure = on_failure
@@ -59,13 +55,10 @@ class SessionLog:
         self._watchers: dict[int, Callable[[], None]] = {}
         self._note_watchers: dict[int, Callable[[str, Mapping[str, Any]], None]] = {}
         self._number = 0
-        self._backlog: deque[_Commit] = deque()
-        self._retry: asyncio.TimerHandle | None = None
-        self._in_flight = 0
+        self._admission = admission or Admission()
+        self._backlog = Backlog(row.sid, journal, self, self._admission)
+        self._has_told_degraded = False
         self.last: asyncio.Future[None] | None = None
-        self._drained: asyncio.Event | None = None
-        # An append may come from a handler's call; what follows from it later does not work for that handler.
-        self._context = engine_context()
 
     def append(
         self,
@@ -79,10 +72,7 @@ class SessionLog:
     ) -> Committed:
         """Queue one commit. Raises TypeError, with nothing queued, if record or updates are not JSON, and
         JournalError if the log failed before or cannot queue."""
-        if self.error is not None:
-            raise JournalError(f"the log of {self.sid} failed before: {self.error}")
-        if len(self._backlog) >= BACKLOG_MAX:
-            raise JournalError(f"{BACKLOG_MAX} commits of {self.sid} wait for the store already")
+        self._backlog.require_room()
         encoded = tuple(update.encode(self.seq + n, record.at) for n, update in enumerate(updates, start=1))
         append = Append(
             sid=self.sid,
@@ -100,69 +90,55 @@ class SessionLog:
         first = self.seq + 1
         self.rev += 1
         self.seq += len(encoded)
-        self._in_flight += 1
         # A future of our own: cancelling a wait for it must not pass for a write that was given up.
         durable = self.last = asyncio.get_running_loop().create_future()
-        self._backlog.append(_Commit(append, [(first + n, text) for n, text in enumerate(encoded)], durable))
-        self._push()
+        self._backlog.put(Commit(append, [(first + n, text) for n, text in enumerate(encoded)], durable))
         return Committed(self.rev, self.seq, durable)
+
+    # How it goes in the store
+
+    @property
+    def error(self) -> Exception | None:
+        """Why nothing is written any more, once it is so."""
+        return self._backlog.error
 
     @property
     def is_backed_up(self) -> bool:
-        """Whether the store's queue is full and commits wait here: nothing new should be taken from outside."""
-        return self._retry is not None
+        """Whether commits wait for a place in the store's queue: nothing new should be taken from outside."""
+        return self._backlog.is_held_up
 
-    def _push(self) -> None:
-        """Hand what waits to the store, in order, until its queue is full."""
-        self._retry = None
-        while self._backlog:
-            commit = self._backlog[0]
-            try:
-                written = self._journal.append(commit.append)
-            except Busy:
-                self._retry = asyncio.get_running_loop().call_later(BACKLOG_RETRY_S, self._push, context=self._context)
-                return
-            except Exception as error:
-                self._fail(JournalError(f"the store takes nothing now: {error}"))
-                return
-            self._backlog.popleft()
-            written.add_done_callback(partial(self._settled, commit), context=self._context)
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the store is away, for this session or for all: nothing new is taken from outside."""
+        return self._backlog.is_stalled or self._admission.is_degraded
 
-    def _settled(self, commit: _Commit, written: asyncio.Future[None]) -> None:
-        error: BaseException | None = JournalError("the write was given up") if written.cancelled() else None
-        error = error or written.exception()
-        if error is not None:
-            failure = error if isinstance(error, Exception) else JournalError(str(error))
-            self._give_up(commit, failure)
-            self._fail(failure)
-            return
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was appended is durable."""
+        return not self._backlog
+
+    def commit_landed(self, commit: Commit) -> None:
         if commit.numbered:
             self._tail.extend(commit.numbered)
             self.head = commit.numbered[-1][0]
-        if not commit.durable.done():
-            commit.durable.set_result(None)
-        self._landed()
-        if commit.numbered:
             self._tell(self._watchers)
 
-    def _give_up(self, commit: _Commit, failure: Exception) -> None:
-        if not commit.durable.done():
-            commit.durable.set_exception(failure)
-            commit.durable.exception()  # told to on_failure; not every step waits for its own
-        self._landed()
+    def store_moved(self) -> None:
+        self.tell_degraded()
 
-    def _landed(self) -> None:
-        self._in_flight -= 1
-        if self._drained is not None and not self._in_flight:
-            self._drained.set()
+    def store_failed(self, error: Exception) -> None:
+        log.error("the store refused a commit of %s: %s", self.sid, error, extra={"sid": self.sid})
+        self._on_failure(error)
 
-    def _fail(self, error: Exception) -> None:
-        if self.error is None:
-            self.error = error
-            log.error("the store refused a commit of %s: %s", self.sid, error, extra={"sid": self.sid})
-            while self._backlog:
-                self._give_up(self._backlog.popleft(), error)
-            self._on_failure(error)
+    def tell_degraded(self) -> None:
+        """Tell whoever is connected if the store went away, or is back."""
+        if self.is_degraded != self._has_told_degraded:
+            self._has_told_degraded = self.is_degraded
+            self._tell(self._note_watchers, DEGRADED if self.is_degraded else RESTORED, WHY_STORE)
+
+    def abandon(self, error: Exception) -> None:
+        """Write nothing any more; what is not durable yet has not happened."""
+        self._backlog.abandon(error)
 
     async def landed(self) -> None:
         """Return when everything that was appended so far is durable. Raises JournalError if the store refused it."""
@@ -171,10 +147,7 @@ class SessionLog:
 
     async def drain(self) -> None:
         """Return when nothing of this log is queued any more."""
-        while self._in_flight:
-            if self._drained is None or self._drained.is_set():
-                self._drained = asyncio.Event()
-            await self._drained.wait()
+        await self._backlog.drain()
 
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Durable updates with seq > after, ascending, at most limit; each a JSON object {seq, ts, kind, data, re?}."""
@@ -188,6 +161,10 @@ class SessionLog:
         return self._register(self._watchers, callback)
 
     def watch_notes(self, callback: Callable[[str, Mapping[str, Any]], None]) -> Callable[[], None]:
+        """Call back with each note; returns how to stop it. Who comes while the store is away is told so at once."""
+        if self.is_degraded:
+            self._has_told_degraded = True
+            callback(DEGRADED, WHY_STORE)
         return self._register(self._note_watchers, callback)
 
     def note(self, kind: str, data: Mapping[str, Any]) -> None:

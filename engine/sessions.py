@@ -11,15 +11,16 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from .admission import Admission
 from .archive import RETENTION_S, SWEEP_S, Archive
 from .audit import WRITTEN_OFF_MAX, WrittenOff
 from .clock import Clock, Timer
-from .errors import Fenced, JournalError, Refused, StewardError
+from .errors import Fenced, JournalError, Refused
 from .family import add_actor
 from .health import SessionHealthMonitor
 from .intake import NOT_SERVED
 from .journal.base import Journal, SessionRow, TokenRow
-from .machine import LifecycleMachine
+from .machine import LifecycleMachine, only_root, plan_of
 from .places import Places
 from .plan import KindPlan
 from .records import ROOT, Caller, Command, Event, Origin, Outcome
@@ -51,7 +52,7 @@ class SessionManager:
         retention_s: float = RETENTION_S,
     ) -> None:
         self.machines = machines
-        self.plans: Mapping[str, KindPlan] = {kind: _plan(machine) for kind, machine in machines.items()}
+        self.plans: Mapping[str, KindPlan] = {kind: plan_of(machine) for kind, machine in machines.items()}
         self.services: Mapping[str, Any] = dict(services or {})
         self.random = random_source or random.Random()
         self.written_off_list: deque[WrittenOff] = deque(maxlen=WRITTEN_OFF_MAX)
@@ -59,7 +60,7 @@ class SessionManager:
         self.created = 0
         self.finished = 0
         self.clock: Clock
-        self.root_kind = root_kind or self._only_root()
+        self.root_kind = root_kind or only_root(self.plans)
         self._journal = journal
         self._recovery = Recovery(journal, self.random)
         self._found: list[Stored] = []
@@ -72,12 +73,7 @@ class SessionManager:
         self._sweep: Timer | None = None
         self._monitor = SessionHealthMonitor(self)
         self._watchdog = Watchdog()
-
-    def _only_root(self) -> str:
-        roots = [kind for kind, plan in self.plans.items() if plan.is_root]
-        if len(roots) != 1:
-            raise StewardError(f"which kind is a session? nobody owns any of: {', '.join(roots)}")
-        return roots[0]
+        self.admission = Admission(lambda: self._watchdog.lag_s, self._store_moved, self.random)
 
     # Life of the manager
 
@@ -125,8 +121,12 @@ class SessionManager:
     async def _let_go(self) -> None:
         await self._tasks.end(0)
         self._watchdog.stop()
+        self.admission.stop()
         self.clock.close()
+        left = list(self._sessions.values())
         self._sessions.clear()
+        for session in (one for one in left if not one.log.is_settled):
+            session.log.abandon(JournalError("this server has left"))
         remove_task_factory(asyncio.get_running_loop())
         await self._journal.close()
 
@@ -168,11 +168,13 @@ class SessionManager:
         """A new session, in the log on return; its life goes on by itself from there.
 
         data: the root's first data. token: the first right to it, or what makes it from the sid. Raises
-        LimitExceeded, Refused (leaving) or JournalError; then nothing of it is left (C5). Cancelling the caller
-        leaves a whole session or none.
+        LimitExceeded, Refused (leaving, store_unavailable, overloaded) or JournalError; then nothing of it is left
+        (C5). Cancelling the caller leaves a whole session or none.
         """
         if self.is_leaving:
             raise _leaving()
+        if (refused := self.admission.refusal_of_session()) is not None:
+            raise refused
         self._places.reserve(user)
         try:
             sid = "s." + base64.b32encode(self._token_bytes(SID_BYTES)).decode().lower().rstrip("=")
@@ -321,7 +323,12 @@ class SessionManager:
             if session is not None:
                 session.fail(error)
 
-        return SessionLog(self._journal, row, failed)
+        return SessionLog(self._journal, row, failed, self.admission)
+
+    def _store_moved(self) -> None:
+        """It went away, or came back: whoever is connected is told."""
+        for session in self._sessions.values():
+            session.log.tell_degraded()
 
     async def _load_ended(self, row: SessionRow) -> Session | None:
         found = await self._recovery.read(row)
@@ -338,9 +345,3 @@ def _leaving() -> Refused:
 
 def _is_cleaning(session: Session) -> bool:
     return session.root is not None and not session.is_failed and session.root.state_plan.is_cleaning
-
-
-def _plan(machine: LifecycleMachine) -> KindPlan:
-    if machine.plan is None:
-        raise StewardError(f"the machine {machine.name!r} was not compiled from a lifecycle file")
-    return machine.plan

@@ -16,6 +16,7 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from .errors import HandlerBlocked
 from .tasks import Owner, current_owner
 
 BEAT_S: Final = 0.1
+LATE_BEATS: Final = 3  # in a row; one late turn is a hiccup, not a loop that has too much to do
 BLOCKED_S: Final = 0.4  # the loop has not turned for so long
 HELD_S: Final = 0.25  # … and one owner was on the stack for so long; a turn full of short steps is nobody's fault
 SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")  # Linux: ns on a processor, ns waiting for one, turns
@@ -36,6 +38,7 @@ class Watchdog:
 
     def __init__(self) -> None:
         self._beat = self._beat_ran = 0.0
+        self._late: deque[float] = deque(maxlen=LATE_BEATS)
         self._suspect: tuple[float, Owner] | None = None
         self._suspect_since = 0.0
         self._schedstat: int | None = None
@@ -72,8 +75,16 @@ class Watchdog:
             # None: it was not set from Python, so Python cannot set it back.
             signal.signal(SIGNAL, self._previous if self._previous is not None else signal.SIG_DFL)
 
+    @property
+    def lag_s(self) -> float:
+        """How late each of the last LATE_BEATS turns came at least; 0 where the loop is not watched."""
+        return min(self._late) if len(self._late) == LATE_BEATS else 0.0
+
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._beat, self._beat_ran = time.monotonic(), self._ran_s()
+        now = time.monotonic()
+        if self._handle is not None:
+            self._late.append(now - self._beat - BEAT_S)
+        self._beat, self._beat_ran = now, self._ran_s()
         self._handle = loop.call_later(BEAT_S, self._tick, loop)
 
     def _ran_s(self) -> float:

@@ -175,6 +175,10 @@ def ev(update: bytes) -> bytes:
     return b'{"t":"ev",' + update[1:]
 
 
+UNDECIDED: Final = ("busy", "store_unavailable", "leaving")  # nothing is stored of it: the same c may come again …
+RETRY_MS: Final = 1000  # … but not at once
+
+
 def res(c: int, outcome: Outcome) -> bytes:
     """A command's outcome. A handler's error reaches clients as code and message that the engine made safe."""
     fields: dict[str, Any] = {"c": c, "ok": outcome.ok, "seq": outcome.seq or None}
@@ -186,6 +190,8 @@ def res(c: int, outcome: Outcome) -> bytes:
     fields["val"] = value
     if not outcome.ok:
         fields["err"] = {"code": outcome.code or outcome.status, "msg": outcome.message}
+        if outcome.code in UNDECIDED:
+            fields["err"]["retry_ms"] = RETRY_MS
     fields["dup"] = True if outcome.is_duplicate else None
     return frame("res", **fields)
 

@@ -107,6 +107,9 @@ class Http:
     async def readyz(self, request: web.Request) -> web.Response:
         if not self.is_ready or self._desk.is_leaving:
             return problem(503, "not_ready", "this server takes no sessions now", retry_ms=1000)
+        if (refused := self._desk.manager.admission.refusal_of_session()) is not None:
+            title = "this server takes no sessions now"
+            return problem(503, refused.code, title, refused.message, retry_ms=refused.retry_ms)
         return json(
             {"status": "ready", "sessions": self._desk.manager.live, "connections": len(self._pool.connections)}
         )

@@ -13,7 +13,7 @@ import pytest
 
 from engine.actor import Actor
 from engine.context import Context, GuardContext, RunContext
-from engine.errors import JournalError
+from engine.errors import Corrupt, JournalError
 from engine.journal.memory import MemoryJournal
 from engine.records import Command, Record
 from engine.registry import action, check, guard, probe
@@ -477,7 +477,8 @@ async def test_two_refusals_of_the_store_in_a_row_do_not_lose_the_session() -> N
     journal = MemoryJournal()
     async with rig(family(), journal) as r:
         session = await r.create()
-        journal.fail_next(JournalError("not now"), count=2)
+        journal.fail_next(Corrupt("", "it is damaged"))
+        journal.fail_next(JournalError("not now"))
         await r.send(session, "say", {"text": "x"})
         await r.advance(30)
         assert await r.manager.find(session.sid) is not None
@@ -485,14 +486,14 @@ async def test_two_refusals_of_the_store_in_a_row_do_not_lose_the_session() -> N
 
 
 class Full(MemoryJournal):
-    """Takes no append but reads and claims, like a store whose table has a row too many."""
+    """Takes no append, lastingly, but reads and claims."""
 
     claims = 0
     is_full = False
 
     def append(self, append: Any) -> Any:
         if self.is_full:
-            self.fail_next(JournalError("full"))
+            self.fail_next(Corrupt("", "it is damaged"))
         return super().append(append)
 
     async def claim(self, sid: str) -> Any:
@@ -1010,7 +1011,7 @@ async def test_what_could_not_be_let_go_is_not_forgotten_by_a_rebuild() -> None:
     async with rig(text, journal) as r:
         session = await r.create()
         r.services["unclosable"] = True
-        journal.fail_next(JournalError("not now"))
+        journal.fail_next(Corrupt("", "it is damaged"))
         await r.send(session, "go")
         await r.send(session, "close")
         await r.advance(30)
@@ -1176,7 +1177,7 @@ async def test_shutdown_while_a_session_is_rebuilt_leaves_nothing_running() -> N
     first, second = await r.create(), await r.create()
     assert (first.state, second.state) == ("other", "other")
     r.services["close_s"] = 2.0
-    journal.fail_next(JournalError("not now"))
+    journal.fail_next(Corrupt("", "it is damaged"))
     sent = asyncio.ensure_future(r.manager.send(first.sid, name="go", command=Command("c", 1, "x")))
     await asyncio.sleep(1.9)
     leaving = asyncio.ensure_future(r.manager.shutdown(30))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import small_handlers
 
-from engine.errors import Fenced, JournalError, StewardError
+from engine.errors import Corrupt, Fenced, StewardError
 from engine.journal.memory import MemoryJournal
 from engine.records import Command
 from engine.testing.rig import Rig, machines
@@ -19,13 +19,13 @@ COMPILED = machines(SMALL, small_handlers)
 
 
 @in_virtual_time
-async def test_a_refused_commit_is_told_and_the_session_comes_back() -> None:
+async def test_a_commit_refused_for_good_is_told_and_the_session_comes_back() -> None:
     """Commit before memory: the refused step has not happened, what was before is there, and it goes on."""
     journal = MemoryJournal()
     async with Rig(COMPILED, journal=journal) as r:
         session = await r.create()
         await r.send(session, "say", {"text": "kept"})
-        journal.fail_next(JournalError("disk full"))
+        journal.fail_next(Corrupt("", "it is damaged"))
         lost = await r.send(session, "say", {"text": "lost"}, command=Command("c", 1, "x"))
         assert (lost.status, lost.code) == ("refused", "store_unavailable")
         await r.advance(1)

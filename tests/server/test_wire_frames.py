@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import JournalError
+from engine.errors import Corrupt
 from engine.journal.memory import MemoryJournal
 from server.commands import Commands
 from server.outbox import UNSENT_BYTES_MAX
@@ -333,13 +333,13 @@ async def test_a_newer_dial_does_not_wait_for_a_frozen_older_one(serving: Any) -
     assert len(wire.parts.pool.connections) == 1
 
 
-async def test_a_store_that_refuses_sends_clients_to_dial_again(serving: Any) -> None:
+async def test_a_session_whose_log_failed_sends_clients_to_dial_again(serving: Any) -> None:
     """Nothing was decided, so nothing is answered: the client sends it again, and it counts once."""
     journal = MemoryJournal()
     wire: Wire = await serving(journal)
     token = new_token()
     peer, welcome = await wire.create(token)
-    journal.fail_next(JournalError("no space left"))
+    journal.fail_next(Corrupt("", "it is damaged"))
     await peer.cmd(1, "say", args={"text": "hello"})
     assert await peer.closed() == 4104
     again = await wire.dial()

@@ -1,0 +1,62 @@
+"""What clients see of a disk that is full for a while: nobody is cut, nothing is lost, and everybody is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.testing.away import Disk
+from tests.server.conftest import KEY, Wire, new_token
+
+
+def is_note(kind: str) -> Any:
+    return lambda frame: frame["t"] == "note" and frame["kind"] == kind
+
+
+async def test_a_full_disk_cuts_nobody_off(serving: Any) -> None:
+    """M2, L5: the command under way is answered when it is durable, the next is refused and may come again."""
+    disk = Disk()
+    wire: Wire = await serving(disk)
+    peer, _ = await wire.create()
+    disk.is_full = True
+    await peer.cmd(1, "say", args={"text": "one"})
+    note = await peer.until(is_note("degraded"))
+    assert note["data"] == {"why": "store"}
+    await peer.cmd(2, "say", args={"text": "two"})
+    refused = await peer.res(2)
+    assert refused["err"]["code"] == "store_unavailable"
+    assert refused["err"]["retry_ms"] == 1000
+    disk.is_full = False
+    assert (await peer.res(1))["ok"]
+    await peer.cmd(2, "say", args={"text": "two"})
+    assert (await peer.res(2))["ok"]
+    assert [frame["kind"] for frame in peer.frames if frame["t"] == "note"] == ["degraded", "restored"]
+    texts = [event["data"]["text"] for event in peer.events if event["kind"] == "agent.message"]
+    assert texts == ["one", "two"]
+    seqs = [event["seq"] for event in peer.events]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+async def test_a_full_disk_takes_no_sessions_and_says_when_to_come_again(serving: Any) -> None:
+    """C5: not ready, 4104 and 503 with a time; who has a session still gets to it, and is told."""
+    disk = Disk()
+    wire: Wire = await serving(disk)
+    token = new_token()
+    peer, welcome = await wire.create(token)
+    disk.is_full = True
+    await peer.cmd(1, "say", args={"text": "one"})
+    await peer.until(is_note("degraded"))
+    status, problem = await wire.call("GET", "/readyz")
+    assert (status, problem["code"], problem["retry_ms"]) == (503, "store_unavailable", 1000)
+    status, problem = await wire.call("POST", "/v1/sessions", KEY, json={"team": "wire"})
+    assert (status, problem["code"], problem["retry_ms"]) == (503, "store_unavailable", 1000)
+    stranger = await wire.dial()
+    await stranger.hello(new_token(), create={"team": "wire"}, auth=KEY)
+    assert await stranger.closed() == 4104
+    assert stranger.errors[0]["retry_ms"] == 1000
+    again = await wire.dial()
+    assert (await again.hello(token, n=2, cid="c2"))["sid"] == welcome["sid"]
+    await again.until(is_note("degraded"))
+    disk.is_full = False
+    await again.until(is_note("restored"))
+    assert (await wire.call("GET", "/readyz"))[0] == 200
+    assert wire.parts.manager.live == 1
