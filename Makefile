@@ -5,9 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 ARGS ?=
+ONLY ?=
+NOTE ?=
+CHECK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run play test test-fast test-long lint format types check diagrams docs screenshots lock ci clean
+.PHONY: help setup run play test test-fast test-long lint format types check diagrams docs bench screenshots lock ci clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -60,6 +63,9 @@ docs: $(STAMP) diagrams ## write the generated parts again: diagrams, JSON Schem
 	@$(BIN)/python -m engine.reference --write
 	@$(BIN)/python -m server.reference --write
 
+bench: $(STAMP) ## measure, beside the references: make bench ONLY=engine,start; CHECK=1 fails on a missed bar
+	@$(BIN)/python -m benchmarks --only "$(ONLY)" --note "$(NOTE)" $(if $(CHECK),--check) $(ARGS)
+
 screenshots: $(STAMP) ## take the pictures of docs/screenshots again, with a Chromium
 	@sh .ci/chromium
 	@$(BIN)/python -m tests.browser.screenshots docs/screenshots
@@ -71,5 +77,5 @@ ci: ## what has to pass before anything lands
 	@bash .ci/run
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benchmarks/.peers build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
