@@ -209,7 +209,7 @@ async def _run(settings: Settings, stopper: Stopper, announce: Callable[[str, st
     listener = listening_socket(settings.host, settings.port)
     try:
         key = None if settings.open or settings.has_users else _key(settings)
-        journal = SqliteJournal(settings.data / "log.sqlite")
+        journal = SqliteJournal(settings.log_file)
         app = build(settings, spec, registry, journal, key=key, services=services, insisted=stopper.insisted)
         runner = web.AppRunner(
             app, access_log=None, keepalive_timeout=settings.hello_s, shutdown_timeout=HANDLERS_S, handle_signals=False

@@ -41,20 +41,22 @@ def sessions(as_json: bool, url: str | None, data: Path | None, key: str | None,
 def log(
     sid: str, after: int, as_json: bool, url: str | None, data: Path | None, key: str | None, config: Path | None
 ) -> None:
-    """Print the log of a session of a running server.
+    """Print the log of a session, of a running server or of a data directory that none runs on.
 
     \b
     Example:
       steward log s.abcdefghijklmnopqrstuvwxyz --json | jq .kind
     """
-    from .remote import RemoteError, pages
+    from engine.errors import StewardError
+
+    from .lives import events_of
 
     try:
-        for event in pages(*server_of(settings_of({"data": data}, config), url, key), sid, after):
+        for event in events_of(sid, url=url, data=data, key=key, config=config, after=after):
             click.echo(
                 json.dumps(event) if as_json else f"{event['seq']:6} {event['kind']:20} {json.dumps(event['data'])}"
             )
-    except RemoteError as error:
+    except StewardError as error:
         fail(str(error))
 
 

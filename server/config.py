@@ -221,6 +221,10 @@ class Settings(BaseSettings):
         return self.data / "key"
 
     @property
+    def log_file(self) -> Path:
+        return self.data / "log.sqlite"
+
+    @property
     def address_file(self) -> Path:
         """Where a running server says its address, for the other commands."""
         return self.data / "address"

@@ -1,0 +1,66 @@
+"""The events of a session for a command: from the server that runs, or from the data directory if none does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from engine.codec import decode
+from engine.errors import StewardError
+
+from .cli_options import server_of, settings_of
+from .config import Settings
+from .remote import pages
+
+PAGE: Final = 500
+
+
+class NoSuchSession(StewardError):
+    """The caller's: the data directory holds no session of this name."""
+
+
+def events_of(
+    sid: str, *, url: str | None, data: Path | None, key: str | None, config: Path | None, after: int = 0
+) -> Iterator[dict[str, Any]]:
+    """Every event after a number, oldest first. Raises RemoteError, JournalError or NoSuchSession."""
+    settings = settings_of({"data": data}, config)
+    if url is None and not _is_served(settings) and settings.log_file.exists():
+        yield from _stored(settings, sid, after)
+        return
+    yield from pages(*server_of(settings, url, key), sid, after)
+
+
+def _is_served(settings: Settings) -> bool:
+    """Whether a server of this machine runs on the data directory; one that was killed leaves its address behind."""
+    try:
+        os.kill(int(json.loads(settings.address_file.read_text())["pid"]), 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _stored(settings: Settings, sid: str, after: int) -> Iterator[dict[str, Any]]:
+    """Read while no server holds the log; a server that starts meanwhile is told who does."""
+    from engine.journal.sqlite import SqliteJournal
+
+    async def read() -> list[bytes]:
+        journal = SqliteJournal(settings.log_file)
+        await journal.open()
+        try:
+            if await journal.session(sid) is None:
+                raise NoSuchSession(f"no server runs on {settings.data}, and there is no session {sid} in its log")
+            found, last = [], after
+            while page := await journal.updates(sid, last, PAGE):
+                found += [text for _, text in page]
+                last = page[-1][0]
+            return found
+        finally:
+            await journal.close()
+
+    yield from (decode(text) for text in asyncio.run(read()))
