@@ -59,8 +59,12 @@ DARK: Final[Theme] = MappingProxyType(
 ROOT: Final = "steward-picture"  # class of the <svg>
 
 
+def _variables(theme: Theme) -> str:
+    return ";".join(f"--steward-{role}:{colour}" for role, colour in theme.items())
+
+
 def _style() -> str:
-    light, dark = (";".join(f"--steward-{role}:{colour}" for role, colour in theme.items()) for theme in (LIGHT, DARK))
+    light, dark = _variables(LIGHT), _variables(DARK)
     rules = [
         f'.{ROOT} [{attribute}="{colour}"]{{{attribute}:var(--steward-{role})}}'
         for role, colour in LIGHT.items()
@@ -92,3 +96,7 @@ def _style() -> str:
 
 # A page that shows the SVG inline may set the variables (`--steward-paper` …) itself.
 STYLE: Final = _style()
+# For a page with a switch of its own: its choice, on the root element, goes before the reader's.
+CHOSEN: Final = "\n".join(
+    f"[data-theme={name}] .{ROOT}{{{_variables(theme)}}}" for name, theme in (("light", LIGHT), ("dark", DARK))
+)

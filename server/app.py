@@ -109,7 +109,7 @@ def build(
     app[PARTS] = Parts(settings, spec, manager, desk, pool, http, leaving)
     app.on_response_prepare.append(headers(gate))
     app.add_routes(http.routes())
-    app.add_routes(Pages(spec, (services or {}).get("teams", {}), allow_breaking=settings.allow_breaking).routes())
+    app.add_routes(Pages((services or {}).get("teams", {}), allow_breaking=settings.allow_breaking).routes())
     app.add_routes(Pictures(spec).routes())
     app.cleanup_ctx.append(_sessions)
     app.cleanup_ctx.append(_sweep)

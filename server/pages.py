@@ -1,4 +1,4 @@
-"""The playground: its page and files, and what it asks about the teams and machines of this server.
+"""The playground: its page and files, and what it asks about the teams of this server.
 
 The files are read once, at the start: a request names one of them or nothing, so no path leads out of the folder.
 """
@@ -13,10 +13,6 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from engine.diagram import dot
-from engine.spec import Spec
-
-from .codes import Fault
 from .problems import json, problem
 
 FOLDER: Final = Path(__file__).parent / "static"
@@ -26,7 +22,7 @@ KEPT_S: Final = 365 * 24 * 3600
 # wasm-unsafe-eval lets Graphviz be compiled from the bytes in its own vendored file, and nothing else be evaluated.
 POLICY: Final = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 TYPES: Final = {
     ".html": "text/html",
@@ -63,8 +59,7 @@ def _read(folder: Path, path: Path) -> StaticFile:
 class Pages:
     """teams: what has a name, a description and a pydantic model of its options."""
 
-    def __init__(self, spec: Spec, teams: Mapping[str, Any], *, allow_breaking: bool) -> None:
-        self._spec = spec
+    def __init__(self, teams: Mapping[str, Any], *, allow_breaking: bool) -> None:
         self._teams = teams
         self._allow_breaking = allow_breaking
         self._files = read_files(FOLDER)
@@ -74,7 +69,6 @@ class Pages:
             web.get("/", self.index),
             web.get("/static/{name:.*}", self.file),
             web.get("/v1/teams", self.teams),
-            web.get("/v1/lifecycle/diagram.dot", self.diagram),
         ]
 
     async def index(self, request: web.Request) -> web.Response:
@@ -101,10 +95,3 @@ class Pages:
             for name, team in self._teams.items()
         ]
         return json({"teams": teams, "allow_breaking": self._allow_breaking})
-
-    async def diagram(self, request: web.Request) -> web.Response:
-        kind = request.query.get("machine", self._spec.roots[0])
-        machine = self._spec.machines.get(kind)
-        if machine is None:
-            raise Fault("bad_frame", f"machine: there is no {kind!r}; there is: {', '.join(self._spec.machines)}")
-        return web.Response(text=dot(machine), content_type="text/vnd.graphviz")

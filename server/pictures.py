@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from engine.diagram import names, states, text
-from engine.palette import STYLE
+from engine.palette import CHOSEN, STYLE
 from engine.render import NoGraphvizError, RenderError, svg
 from engine.spec import Spec
 
@@ -47,7 +47,11 @@ class Pictures:
         self._drawing: dict[tuple[str, str | None], asyncio.Task[Drawn]] = {}  # the longest unused first
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get("/v1/lifecycle/diagram.svg", self.svg), web.get("/v1/lifecycle/diagram.css", self.css)]
+        return [
+            web.get("/v1/lifecycle/diagram.svg", self.svg),
+            web.get("/v1/lifecycle/diagram.dot", self.dot),
+            web.get("/v1/lifecycle/diagram.css", self.css),
+        ]
 
     async def svg(self, request: web.Request) -> web.Response:
         name, highlight = self._wanted(request)
@@ -59,9 +63,14 @@ class Pictures:
             return problem(503, "not_drawn", "the picture could not be drawn", f"{error}; {AS_TEXT}")
         return _answer(request, drawn, "image/svg+xml")
 
+    async def dot(self, request: web.Request) -> web.Response:
+        """The same picture, to be laid out by whoever asks."""
+        name, highlight = self._wanted(request)
+        return web.Response(text=text(self._spec, name, "dot", highlight), content_type="text/vnd.graphviz")
+
     async def css(self, request: web.Request) -> web.Response:
         """For a page that lays the DOT out itself, or whose policy takes no style sheet from within a picture."""
-        return _answer(request, _drawn(STYLE.encode()), "text/css")
+        return _answer(request, _drawn(f"{STYLE}\n{CHOSEN}\n".encode()), "text/css")
 
     def _wanted(self, request: web.Request) -> tuple[str, str | None]:
         """(picture, state). Raises Fault."""

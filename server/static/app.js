@@ -1,72 +1,20 @@
 // The playground: which session is looked at, and what of it is where on the page.
 
+import { announce } from "./announce.js";
 import { Board } from "./board.js";
-import { CUT_MS, Experiments, WAYS } from "./breaking.js";
+import { WAYS } from "./breaking.js";
 import { Chat } from "./chat.js";
-import { Client, newToken } from "./client.js";
-import { byId, el, setText, showMs } from "./dom.js";
+import { newToken } from "./client.js";
+import { byId, el, setText } from "./dom.js";
 import { optionsForm } from "./form.js";
+import { Live } from "./live.js";
 import { Log } from "./log.js";
 import { Machines } from "./machines.js";
 import { reportTable } from "./report.js";
 import * as sessions from "./sessions.js";
-import { Store } from "./store.js";
+import { Tabs } from "./tabs.js";
 
-const SOCKET = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/ws`;
 const THEMES = ["auto", "light", "dark"];
-const SAY_MS = 1_200; // between two announcements: a screen reader has to keep up
-
-/** One session that this page follows. */
-class Live {
-  constructor(entry, create) {
-    this.entry = entry;
-    this.store = new Store();
-    this.experiments = new Experiments();
-    this.status = { status: "new", text: "" };
-    this.client = new Client({ url: SOCKET, token: entry.token, create, auth: create ? sessions.key() : null, role: entry.role });
-    this.client.addEventListener("frame", ({ detail }) => this.#frame(detail));
-    this.client.addEventListener("status", ({ detail }) => this.#status(detail));
-    this.client.addEventListener("fault", ({ detail }) => announce(`Fault of the server: ${detail}`));
-  }
-
-  get isOver() {
-    return this.store.ended !== null || this.status.status === "stopped";
-  }
-
-  get mayAct() {
-    return this.entry.role === "control" && !this.isOver;
-  }
-
-  #frame(frame) {
-    this.store.apply(frame);
-    this.experiments.see(frame, this.store);
-    if (frame.t === "welcome") this.#known({ sid: frame.sid, state: frame.state });
-    if (frame.t === "ev") this.#event(frame);
-    changed(this);
-  }
-
-  #event({ kind, data, seq }) {
-    const isNew = seq > (this.store.head ?? 0);
-    if (kind === "session.state") this.#known({ state: data.to });
-    if (this !== current || !isNew) return;
-    if (kind.endsWith(".state")) machines.flash(kind.split(".")[0], data.to);
-    if (kind === "session.state") announce(`Session: ${data.to}`);
-    if (kind === "input.request") announce(data.prompt);
-    if (kind === "session.ended") announce(`The session has ended. Leaked: ${data.report?.leaked ?? 0}`);
-    if (kind === "agent.message") announce(`${data.agent ?? ""}: ${data.text ?? ""}`);
-  }
-
-  #known(more) {
-    Object.assign(this.entry, more);
-    sessions.keep(this.entry);
-  }
-
-  #status(detail) {
-    this.status = detail;
-    if (detail.remedy === "token") refused(this, detail);
-    changed(this);
-  }
-}
 
 const live = new Map(); // token -> Live
 let current = null;
@@ -77,40 +25,52 @@ let options = null;
 const log = new Log();
 const machines = new Machines(byId("machines"));
 const board = new Board((uci) => say(uci));
+const tabs = new Tabs(byId("tabs"), (entry) => open(entry), () => select(null));
 const chat = new Chat((request, text) => answer(request, text));
 byId("board-place").append(board.element);
 byId("chat-place").append(chat.element);
 
-// Announcements: the last thing that happened, not everything.
-
-let lastSaid = 0;
-let toSay = null;
-function announce(text) {
-  toSay = text;
-  const wait = Math.max(0, lastSaid + SAY_MS - performance.now());
-  setTimeout(() => {
-    if (toSay === null) return;
-    byId("announcer").textContent = toSay;
-    lastSaid = performance.now();
-    toSay = null;
-  }, wait);
-}
-
 // Sessions
 
-function open(entry, create = null) {
+function open(entry) {
   let found = live.get(entry.token);
   if (found === undefined) {
-    found = new Live(entry, create);
+    found = new Live(entry);
     live.set(entry.token, found);
-    sessions.keep(entry);
-    found.client.start();
+    follow(found);
+    found.start();
   }
   select(found);
 }
 
+function follow(found) {
+  found.addEventListener("frame", ({ detail }) => {
+    if (detail.t === "ev") tell(found, detail);
+    changed();
+  });
+  found.addEventListener("status", ({ detail }) => {
+    if (detail.remedy === "token") refused(found, detail);
+    changed();
+  });
+  found.addEventListener("fault", ({ detail }) => announce(`Fault of the server: ${detail}`));
+}
+
+function tell(found, { kind, data, seq }) {
+  if (found !== current || seq <= (found.store.head ?? 0)) return;
+  if (kind.endsWith(".state")) machines.flash(kind.split(".")[0], data.to);
+  if (kind === "session.state") announce(`Session: ${data.to}`);
+  if (kind === "input.request") announce(data.prompt);
+  if (kind === "session.ended") announce(`The session has ended. Leaked: ${data.report?.leaked ?? 0}`);
+  if (kind === "agent.message") announce(`${data.agent ?? ""}: ${data.text ?? ""}`);
+}
+
 function select(found) {
+  if (current !== null) current.draft = byId("say-text").value;
   current = found;
+  sessions.keepCurrent(found?.entry.token ?? null);
+  byId("say-text").value = found?.draft ?? "";
+  byId("link-row").hidden = true; // it is a link to the session before
+  byId("link").value = "";
   byId("stage").dataset.view = found === null ? "new" : "session";
   byId("experiments").replaceChildren(...(found === null ? [] : [found.experiments.element]));
   byId("report").replaceChildren();
@@ -124,20 +84,22 @@ function select(found) {
 function createSession() {
   const team = teams.find((one) => one.name === byId("team").value);
   const create = { team: team.name, options: options.read() };
-  const entry = { token: newToken(), role: "control", team: team.name, options: create.options, sid: null, at: Date.now(), state: "…" };
+  const entry = { token: newToken(), role: "control", team: team.name, options: create.options, create, sid: null, at: Date.now(), state: "…" };
   setText(byId("create-problem"), "");
-  open(entry, create);
+  open(entry);
+  byId("stage").focus({ preventScroll: true }); // the button that had it is no longer there
 }
 
 /** The server does not take the token: a new session lacks the key, an old one is gone. */
 function refused(found, { text }) {
-  const isNew = found.store.sid === null && !found.entry.sid;
+  const isNew = found.create !== null && found.store.sid === null;
   sessions.forget(found.entry.token);
   live.delete(found.entry.token);
   if (current === found) select(null);
   byId("key-field").hidden = !isNew && byId("key-field").hidden;
+  const cause = sessions.key() === null ? "This server asks for its key." : "This is not the key of this server.";
   const words = isNew
-    ? "This server asks for its key. Open the address that `steward serve` printed, or paste the key here."
+    ? `${cause} Open the address that \`steward serve\` printed, or paste the key here.`
     : `That session is no longer known here (${text}).`;
   setText(byId("create-problem"), words);
   announce(words);
@@ -153,26 +115,45 @@ function leave(found) {
 // What a person does
 
 async function say(text) {
-  if (current === null || text.trim() === "") return;
-  const outcome = await current.client.command("say", { text: text.trim() });
-  tellOutcome(outcome);
+  if (current === null || text.trim() === "") return true;
+  return tellOutcome(current, await current.client.command("say", { text: text.trim() }));
+}
+
+/** What was written goes at once; if it was not taken, it comes back to be changed. */
+async function sayWritten() {
+  const [input, found] = [byId("say-text"), current];
+  const text = input.value;
+  input.value = "";
+  if (await say(text)) return;
+  if (found !== current) found.draft ||= text;
+  else if (input.value === "") input.value = text;
 }
 
 async function answer(request, text) {
-  const path = current.store.pathOf(request.agent);
-  tellOutcome(path ? await current.client.command("answer", { request: request.request, text }, path) : await current.client.command("say", { text }));
+  const found = current;
+  const path = found.store.pathOf(request.agent);
+  const [name, args, to] = path ? ["answer", { request: request.request, text }, path] : ["say", { text }, "/"];
+  tellOutcome(found, await found.client.command(name, args, to));
 }
 
-function tellOutcome(outcome) {
-  const text = outcome.ok ? "" : `Not done: ${outcome.err.msg || outcome.err.code}`;
-  setText(byId("say-problem"), text);
-  if (text) announce(text);
+async function command(name) {
+  const found = current;
+  tellOutcome(found, await found.client.command(name));
+}
+
+/** Whether it was done; if not, why stands with its own session. */
+function tellOutcome(found, outcome) {
+  found.problem = outcome.ok ? "" : `Not done: ${outcome.err.msg || outcome.err.code}`;
+  if (found.problem && found === current) announce(found.problem);
+  changed();
+  return outcome.ok;
 }
 
 async function copyLink(role) {
-  let token = current.entry.token;
-  if (role === "observe" && current.entry.role === "control") {
-    const answer = await fetch(`/v1/sessions/${current.store.sid}/tokens`, {
+  const found = current;
+  let token = found.entry.token;
+  if (role === "observe" && found.entry.role === "control") {
+    const answer = await fetch(`/v1/sessions/${found.store.sid}/tokens`, {
       method: "POST",
       headers: { "Content-Type": "application/json", Authorization: `Bearer ${token}` },
       body: JSON.stringify({ role }),
@@ -180,14 +161,16 @@ async function copyLink(role) {
     if (!answer.ok) return announce("No link could be made");
     token = (await answer.json()).token;
   }
+  if (found !== current) return undefined; // somebody looks at another session by now
   const link = sessions.linkTo(token, role);
+  const who = role === "observe" ? "Who has it may watch, and nothing else." : "Who has it, has the session.";
   byId("link").value = link;
   byId("link-row").hidden = false;
   try {
     await navigator.clipboard.writeText(link);
-    setText(byId("link-told"), "Copied. Who has it, has the session.");
+    setText(byId("link-told"), `Copied. ${who}`);
   } catch {
-    setText(byId("link-told"), "Copy it from here. Who has it, has the session.");
+    setText(byId("link-told"), `Copy it from here. ${who}`);
     byId("link").select();
   }
   return undefined;
@@ -196,16 +179,13 @@ async function copyLink(role) {
 // Drawing: once a frame, whatever came meanwhile.
 
 let isDue = false;
-const changedTabs = { isDue: false };
-function changed(found) {
-  changedTabs.isDue = true;
+function changed() {
   if (isDue) return;
   isDue = true;
   requestAnimationFrame(() => {
     isDue = false;
-    if (changedTabs.isDue) drawTabs();
-    changedTabs.isDue = false;
-    if (current !== null || found === current) draw();
+    drawTabs();
+    if (current !== null) draw();
   });
 }
 
@@ -230,7 +210,7 @@ function draw() {
   byId("board-place").hidden = !isChess;
   byId("stage").dataset.kind = isChess ? "board" : "chat";
   if (isChess) drawBoard(found);
-  chat.show(store, { mayAnswer: found.mayAct, hasBoard: isChess });
+  chat.show(store, { mayAnswer: found.mayAct, hasBoard: isChess, isControl: found.entry.role === "control" });
   drawSay(found, isChess);
   drawBreaking(found);
   drawReport(found);
@@ -244,7 +224,8 @@ function drawStatus(found) {
   if (found === null) return;
   const { status, text } = found.status;
   pill.dataset.status = status;
-  setText(pill, status === "waiting" ? `${LOOKS[status]}: ${text}` : LOOKS[status]);
+  const hasReason = status === "waiting" || (status === "stopped" && found.store.ended === null);
+  setText(pill, hasReason ? `${LOOKS[status]}: ${text}` : LOOKS[status]);
   const state = found.store.state;
   byId("state").dataset.state = state;
   setText(byId("state"), state);
@@ -274,7 +255,9 @@ function drawSay(found, isChess) {
   const mayAct = found.mayAct;
   input.disabled = !mayAct;
   byId("say-send").disabled = !mayAct;
-  input.placeholder = isChess ? (asked ? "e2e4 or Nf3" : "Say something") : "Write to the team";
+  input.placeholder = isChess ? (asked ? "e2e4 or Nf3" : "A word") : "Write to the team";
+  setText(byId("say-problem"), found.problem);
+  byId("watching").hidden = found.entry.role === "control";
   setText(byId("say-label"), isChess ? "A move, or a word to the arbiter" : "Write to the team");
 }
 
@@ -294,6 +277,7 @@ function drawBreaking(found) {
   if (!allowBreaking) return;
   const names = found.store.agents().filter((agent) => !["stopped", "stopping"].includes(agent.state)).map((agent) => agent.path.split("/").at(-1));
   const select = byId("victim");
+  select.parentElement.hidden = names.length === 0;
   if (select.dataset.names !== names.join()) {
     const was = select.value;
     select.dataset.names = names.join();
@@ -309,30 +293,7 @@ function drawBreaking(found) {
 function drawTabs() {
   const entries = sessions.known();
   for (const found of live.values()) if (!entries.some((one) => one.token === found.entry.token)) entries.push(found.entry);
-  const items = entries.map((entry) => tab(entry, live.get(entry.token)));
-  byId("tabs").replaceChildren(
-    ...items,
-    el("button", { type: "button", class: "tab new", "aria-current": current === null ? "true" : null, id: "new-session", text: "+ New session", onclick: () => select(null) }),
-  );
-}
-
-function tab(entry, found) {
-  const state = found?.store.sid ? found.store.state : entry.state;
-  const text = entry.sid ? entry.sid.slice(2, 8) : "new";
-  return el(
-    "button",
-    {
-      type: "button",
-      class: "tab",
-      "aria-current": found !== undefined && found === current ? "true" : null,
-      data: { state, connected: String(found?.status.status === "live") },
-      onclick: () => open(entry),
-    },
-    el("span", { class: "dot", "aria-hidden": "true" }),
-    el("span", { class: "tab-team", text: entry.team ?? "session" }),
-    el("span", { class: "tab-sid", text }),
-    el("span", { class: "tab-state", text: found === undefined && state !== "terminated" ? "not open here" : state }),
-  );
+  tabs.show(entries, live, current);
 }
 
 // The page
@@ -347,11 +308,7 @@ function chooseTeam() {
 function theme(next) {
   document.documentElement.dataset.theme = next;
   setText(byId("theme"), { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" }[next]);
-  try {
-    localStorage.setItem("steward.theme", next);
-  } catch {
-    // It lasts as long as the page then.
-  }
+  sessions.keepTheme(next);
 }
 
 function listen() {
@@ -364,16 +321,15 @@ function listen() {
   byId("team").addEventListener("change", chooseTeam);
   byId("say").addEventListener("submit", (event) => {
     event.preventDefault();
-    const input = byId("say-text");
-    say(input.value);
-    input.value = "";
+    sayWritten();
   });
-  byId("interrupt").addEventListener("click", async () => tellOutcome(await current.client.command("interrupt", {})));
-  byId("end").addEventListener("click", async () => tellOutcome(await current.client.command("terminate", {})));
+  byId("interrupt").addEventListener("click", () => command("interrupt"));
+  byId("end").addEventListener("click", () => command("terminate"));
   byId("copy-link").addEventListener("click", () => copyLink(current.entry.role));
   byId("watch-link").addEventListener("click", () => copyLink("observe"));
   byId("forget").addEventListener("click", () => leave(current));
   byId("theme").addEventListener("click", () => theme(THEMES[(THEMES.indexOf(document.documentElement.dataset.theme) + 1) % THEMES.length]));
+  addEventListener("hashchange", () => takeLink());
   addEventListener("online", () => live.forEach((found) => found.client.hurry()));
   document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && live.forEach((found) => found.client.hurry()));
   byId("ways").append(
@@ -382,7 +338,7 @@ function listen() {
         "button",
         { type: "button", class: "way", data: { how: way.how }, onclick: () => harm(way.how) },
         el("b", { text: way.title }),
-        el("span", { text: way.how === "cut" ? `${way.text} (${showMs(CUT_MS)})` : way.text }),
+        el("span", { text: way.text }),
       ),
     ),
   );
@@ -400,10 +356,21 @@ async function fetchJson(path) {
   return answer.json();
 }
 
-async function begin() {
+/** Open what the address names, whether the page was loaded with it or it was pasted later. False if it names nothing. */
+function takeLink() {
   const fragment = sessions.takeFragment();
   if (fragment.key) sessions.keepKey(fragment.key);
-  theme(THEMES.includes(localStorage.getItem("steward.theme")) ? localStorage.getItem("steward.theme") : "auto");
+  byId("key-field").hidden = sessions.key() !== null;
+  const token = fragment.session ?? fragment.watch;
+  if (!token) return false;
+  const known = sessions.known().find((one) => one.token === token);
+  open(known ?? { token, role: fragment.watch ? "observe" : "control", team: null, options: {}, sid: null, at: Date.now(), state: "…" });
+  return true;
+}
+
+async function begin() {
+  const chosen = sessions.theme();
+  theme(THEMES.includes(chosen) ? chosen : "auto");
   listen();
   const [offered, lifecycle] = await Promise.all([fetchJson("/v1/teams"), fetchJson("/v1/lifecycle")]);
   teams = offered.teams;
@@ -412,14 +379,8 @@ async function begin() {
   if (teams.length > 0) chooseTeam();
   byId("create-button").disabled = teams.length === 0;
   byId("break-hint").hidden = allowBreaking;
-  byId("key-field").hidden = sessions.key() !== null;
-  const token = fragment.session ?? fragment.watch;
-  if (token) {
-    const known = sessions.known().find((one) => one.token === token);
-    open(known ?? { token, role: fragment.watch ? "observe" : "control", team: null, options: {}, sid: null, at: Date.now(), state: "…" });
-  } else {
-    select(null);
-  }
+  const before = sessions.known().find((one) => one.token === sessions.current());
+  if (!takeLink()) before ? open(before) : select(null);
   await machines.draw(lifecycle);
   document.documentElement.dataset.ready = "true";
 }

@@ -53,6 +53,8 @@ export class Board {
     if (side === null) this.#choose(null);
     this.grid.classList.toggle("mine", side !== null);
     const next = fen ?? START;
+    // Before the comparison: whose move it is comes after the position.
+    this.promotionRow.hidden = side === null || !this.#mayPromote(squaresOf(next));
     if (next === this.fen) return;
     this.fen = next;
     this.from = null;
@@ -68,7 +70,6 @@ export class Board {
       cell.setAttribute("aria-label", sign ? `${name}, ${this.#named(sign)}` : name);
       cell.removeAttribute("aria-selected");
     }
-    this.promotionRow.hidden = side === null || !this.#mayPromote(squares);
   }
 
   #named(sign) {

@@ -8,7 +8,7 @@ const HOME = new Set(["ready", "awaiting_input"]);
 const HELD = ["files", "tasks"]; // what the leak leaves to the clean-up
 
 export const WAYS = [
-  { how: "cut", title: "Cut this connection", text: "The page loses its socket and dials again: no number may be missing." },
+  { how: "cut", title: "Cut this connection", text: `The page loses its socket for ${CUT_MS / 1_000} s and dials again: no number may be missing.` },
   { how: "hang", title: "Hang an agent", text: "Its handler waits for ever. The time-out of the file ends it." },
   { how: "swallow", title: "Swallow cancellation", text: "Its handler ignores being cancelled. After the grace it is ended by force." },
   { how: "raise", title: "Raise in a handler", text: "An exception nobody expected. It becomes an event, not a crash." },

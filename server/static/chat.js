@@ -6,6 +6,16 @@ const ITEMS_MAX = 200;
 const APPROVALS = [["approve", "Approve"], ["reject", "Reject"]];
 const IS_MOVE = /^[a-h][1-8][a-h][1-8][qrbn]?$/; // the board tells it better
 
+/** Words as paragraphs, and what stands between two ``` as code. */
+function paragraphs(text) {
+  const parts = text.split("```").map((part, index) => {
+    if (index % 2 === 1) return el("pre", {}, el("code", { text: part.replace(/^\w*\n/, "").trimEnd() }));
+    return part.trim() === "" ? null : el("p", { text: part.trim() });
+  });
+  const found = parts.filter((part) => part !== null);
+  return found.length > 0 ? found : [el("p", {})];
+}
+
 /** onAnswer(request, text): a person answers a question. */
 export class Chat {
   constructor(onAnswer) {
@@ -17,14 +27,20 @@ export class Chat {
     this.streams = new Map();
   }
 
-  /** mayAnswer: whether this page may speak; hasBoard: the board says what a move is, so only the move is listed. */
-  show(store, { mayAnswer, hasBoard }) {
+  /** isControl: whether it is a person of this page who speaks; mayAnswer: whether this page may speak; hasBoard: the board says what a move is, so only the move is listed. */
+  show(store, { mayAnswer, hasBoard, isControl }) {
+    this.isControl = isControl;
     const isAtEnd = this.element.scrollHeight - this.element.scrollTop - this.element.clientHeight < 60;
     const messages = store.messages.slice(-ITEMS_MAX);
-    if (messages[0] !== this.shown[0] || store !== this.store) {
+    if (store !== this.store) {
       this.items.replaceChildren();
       this.shown = [];
       this.store = store;
+    }
+    // Only what has gone goes: an answer that somebody is about to press stays where it is.
+    while (this.shown.length > 0 && this.shown[0] !== messages[0]) {
+      this.shown.shift();
+      this.items.firstElementChild.remove();
     }
     for (const message of messages.slice(this.shown.length)) this.items.append(this.#item(message, hasBoard));
     this.shown = messages;
@@ -38,25 +54,34 @@ export class Chat {
   #item(message, hasBoard) {
     const who = (text) => el("span", { class: "who", text });
     if (message.type === "tool") {
-      const text = `${message.name}(${message.arguments ?? ""}) → ${message.result ?? ""}`;
+      const outcome = message.result ?? (message.ok === false ? "not done" : "done");
+      const text = `${message.name}(${message.arguments ?? ""}) → ${outcome}`;
       return el("li", { class: `message tool ${message.ok === false ? "not-ok" : ""}` }, who(`${message.agent} used a tool`), el("p", { text }));
     }
     if (message.type === "handoff") {
       return el("li", { class: "message handoff" }, el("p", { text: `${message.agent} hands over to ${message.to}` }));
     }
+    if (message.type === "anew") {
+      return el("li", { class: "message anew" }, el("p", { text: message.text }));
+    }
     if (message.type === "person") {
       const isSilent = hasBoard && IS_MOVE.test(message.text);
-      return el("li", { class: "message mine", hidden: isSilent }, who(message.by || "a person"), el("p", { text: message.text }));
+      return el("li", { class: "message mine", hidden: isSilent }, who(this.#person(message.by)), el("p", { text: message.text }));
     }
     if (message.type === "request") {
       return el("li", { class: "message request", hidden: hasBoard }, who(message.agent), el("p", { text: message.prompt }), this.#details(message.details), el("div", { class: "answers" }));
     }
     const sort = message.error ? "failed" : message.ply ? "move" : "said";
     const side = message.ply ? (message.ply % 2 === 1 ? "white" : "black") : "";
-    const item = el("li", { class: `message ${sort} ${side}` }, who([message.agent, message.model].filter(Boolean).join(" · ")), el("p", { text: this.#words(message, hasBoard) }));
+    const item = el("li", { class: `message ${sort} ${side}` }, who([message.agent, message.model].filter(Boolean).join(" · ")), paragraphs(this.#words(message, hasBoard)));
     if (message.error) item.append(el("p", { class: "quiet", text: `${message.error.code}, reference ${message.error.ref || "none"}` }));
     if (message.pgn) item.append(this.#pgn(message.pgn));
     return item;
+  }
+
+  /** Where nobody is told apart, everybody is called local. */
+  #person(by) {
+    return by === "local" && this.isControl ? "you" : by || "a person";
   }
 
   #details(details) {
@@ -105,11 +130,13 @@ export class Chat {
     for (const [msg, stream] of store.streams) {
       let item = this.streams.get(msg);
       if (item === undefined) {
-        item = el("li", { class: "message said live" }, el("span", { class: "who", text: stream.agent }), el("p", {}));
+        item = el("li", { class: "message said live" });
         this.streams.set(msg, item);
         this.writing.append(item);
       }
-      setText(item.querySelector("p"), stream.text);
+      if (item.text === stream.text) continue;
+      item.text = stream.text;
+      item.replaceChildren(el("span", { class: "who", text: stream.agent }), ...paragraphs(stream.text));
     }
   }
 }

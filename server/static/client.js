@@ -5,6 +5,8 @@ const DIAL_MS = 3_000; // for TCP and the upgrade
 const WELCOME_MS = 10_000;
 const SILENCE_MS = 25_000; // until a welcome says what the server keeps to
 const BACKOFF_MS_MAX = 5_000;
+const COMMANDS_MAX = 256; // kept for an answer at once; what is above it is refused here
+const COMMAND_BYTES = 64 * 1024; // until a welcome says how long a command may be
 const UNANSWERED_MAX = 64; // the highest c is less than this above the lowest that has no outcome
 const TOKEN_BYTES = 32;
 
@@ -58,7 +60,8 @@ export class Client extends EventTarget {
   #timer = null; // of the next dial
   #watch = null; // over dialling, the welcome and silence, one after the other
   #silenceMs = SILENCE_MS;
-  #retryMs = null;
+  #dialAt = null; // when the server wants us to dial, which goes before our own back-off
+  #commandBytes = COMMAND_BYTES;
   #error = null;
   #isWelcomed = false;
 
@@ -70,28 +73,41 @@ export class Client extends EventTarget {
   stop() {
     this.#clear();
     this.#drop();
-    this.#tell("stopped", "left by this page");
+    this.#stopped("left by this page");
   }
 
   /** Lose the connection as a cable does, and dial again no sooner than after ms. */
   cut(ms) {
+    if (this.status === "stopped") return;
     this.cut_until = performance.now() + ms;
     this.#lose("cut on purpose");
   }
 
-  /** Dial now instead of when the back-off is over, such as when the network has come back. */
+  /** Dial now instead of when our own back-off is over, such as when the network has come back. When the server has
+   *  said when, it stays at that: it spreads what would else come all at once. */
   hurry() {
-    if (this.status === "waiting" && performance.now() >= this.cut_until) this.#dial();
+    if (this.status === "waiting" && this.#dialAt === null && performance.now() >= this.cut_until) this.#dial();
   }
 
   /** Send an event to an actor; its outcome: {ok, val?, err?, dup?}, over as many connections as it takes. */
   command(name, args = {}, to = "/") {
+    const frame = { t: "cmd", c: this.#lastC + 1, name, args, to };
+    const refused = this.#refused(frame);
+    if (refused !== null) return Promise.resolve({ ok: false, err: refused });
     return new Promise((resolve) => {
       this.#lastC += 1;
-      const frame = { t: "cmd", c: this.#lastC, name, args, to };
       this.#pending.set(this.#lastC, { frame, resolve });
       if (this.#isInWindow(frame.c)) this.#send(frame);
     });
+  }
+
+  /** Why a command is not even sent: the server would close the connection over it, or nobody would ever answer. */
+  #refused(frame) {
+    if (this.status === "stopped") return { code: "stopped", msg: "this page has no connection to the session any more" };
+    if (this.#pending.size >= COMMANDS_MAX) return { code: "busy", msg: `${COMMANDS_MAX} commands wait for an answer already` };
+    const bytes = new TextEncoder().encode(JSON.stringify(frame)).length;
+    if (bytes <= this.#commandBytes) return null;
+    return { code: "too_big", msg: `this is ${bytes} bytes with what goes along; at most ${this.#commandBytes} can be sent at once` };
   }
 
   #isInWindow(c) {
@@ -105,7 +121,7 @@ export class Client extends EventTarget {
     this.dials += 1;
     this.#isWelcomed = false;
     this.#error = null;
-    this.#retryMs = null;
+    this.#dialAt = null;
     this.#tell("dialling", "");
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
@@ -142,14 +158,19 @@ export class Client extends EventTarget {
         return this.#result(frame);
       case "error":
         this.#error = frame;
-        this.#retryMs = frame.retry_ms ?? null;
+        this.#asked(frame.retry_ms);
         return undefined;
       case "goaway":
-        this.#retryMs = frame.slot_ms ?? null;
+        this.#asked(frame.slot_ms);
         return this.#emit("frame", frame);
       default:
         return this.#emit("frame", frame);
     }
+  }
+
+  /** The server says when to dial again; an error without a word of it leaves the slot of the goaway before it. */
+  #asked(ms) {
+    if (typeof ms === "number") this.#dialAt = performance.now() + ms;
   }
 
   #welcomed(frame) {
@@ -157,6 +178,7 @@ export class Client extends EventTarget {
     this.#isWelcomed = true;
     this.#attempt = 0;
     this.epoch = frame.epoch;
+    this.#commandBytes = frame.limits?.cmd_bytes ?? COMMAND_BYTES;
     this.#silenceMs = (frame.limits?.dead_ms ?? SILENCE_MS) + 5_000; // the server gives up first
     this.#limit(this.#silenceMs, "silence");
     this.#emit("frame", frame);
@@ -195,7 +217,7 @@ export class Client extends EventTarget {
     const remedy = remedyOf(code);
     const text = this.#error?.msg ?? `closed (${code})`;
     if (remedy === "again" || remedy === "later") this.#wait(text);
-    else this.#tell("stopped", text, remedy);
+    else this.#stopped(text, remedy);
   }
 
   /** This connection is as good as gone. */
@@ -209,7 +231,7 @@ export class Client extends EventTarget {
   #wait(text) {
     const random = Math.random() * Math.min(BACKOFF_MS_MAX, 1_000 * 2 ** this.#attempt);
     this.#attempt += 1;
-    const ms = Math.max(this.#retryMs ?? random, this.cut_until - performance.now());
+    const ms = Math.max(this.#dialAt === null ? random : this.#dialAt - performance.now(), 0, this.cut_until - performance.now());
     this.#timer = setTimeout(() => this.#dial(), ms);
     this.#tell("waiting", text, "again", ms);
   }
@@ -238,6 +260,14 @@ export class Client extends EventTarget {
 
   #fault(text) {
     this.#emit("fault", text);
+  }
+
+  /** For good: nobody will answer what is still waiting. */
+  #stopped(text, remedy = null) {
+    this.#tell("stopped", text, remedy);
+    const waiting = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { resolve } of waiting) resolve({ ok: false, err: { code: "stopped", msg: text } });
   }
 
   #tell(status, text, remedy = null, retryMs = null) {

@@ -13,7 +13,7 @@ const title = (name, field) => field.description ?? field.title ?? name;
 function control(name, field, id) {
   const initial = field.examples?.[0] ?? field.default;
   if (field.enum) {
-    return el("select", { id, name }, field.enum.map((value) => el("option", { value: String(value), text: String(value), selected: value === initial })));
+    return el("select", { id, name }, field.enum.map((value) => el("option", { value: String(value), text: value === "" ? "(nothing)" : String(value), selected: value === initial })));
   }
   if (field.type === "boolean") return el("input", { id, name, type: "checkbox", checked: initial === true });
   if (field.type === "integer" || field.type === "number") {
@@ -45,7 +45,7 @@ export function optionsForm(schema) {
 
 function valueOf(field, input) {
   if (field.type === "boolean") return input.checked;
-  if (input.value === "") return undefined;
   if (field.enum) return field.enum.find((value) => String(value) === input.value);
+  if (input.value === "") return undefined;
   return field.type === "integer" || field.type === "number" ? Number(input.value) : input.value;
 }

@@ -21,7 +21,7 @@ export function describe({ kind, data }) {
   if (kind === "session.ended") return `${data.code}: ${data.why}`;
   if (kind === "input.request") return `asks: ${data.prompt}`;
   if (kind === "input.response") return `question ${data.how}`;
-  if (kind === "agent.tool") return `${data.name}(${data.arguments ?? ""}) = ${data.result ?? ""}`;
+  if (kind === "agent.tool") return `${data.name}(${data.arguments ?? ""}) = ${data.result ?? (data.ok === false ? "not done" : "done")}`;
   if (kind === "agent.handoff") return `hands over to ${data.to}`;
   if (kind === "person.message") return `${data.by || "a person"} says: ${data.text}`;
   if (kind === "cleanup.report") return `${data.report?.released ?? 0} released, ${data.report?.forced ?? 0} forced, ${data.report?.leaked ?? 0} leaked`;
@@ -88,6 +88,7 @@ export class Log {
       while (this.rows.childElementCount > ROWS_MAX) this.rows.firstElementChild.remove();
       if (isAtEnd) this.box.scrollTop = this.box.scrollHeight;
     }
+    byId("log-none").hidden = events.length === 0 || this.rows.childElementCount > 0;
     const [first, last] = [events[0]?.seq, events.at(-1)?.seq];
     const isWhole = last - first + 1 === events.length; // numbers only rise, so counting them is enough
     setText(this.count, events.length === 0 ? "nothing yet" : `#${first} to #${last}, ${isWhole ? "no hole" : "with a hole"}`);

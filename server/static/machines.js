@@ -109,7 +109,7 @@ class Machine {
     drawn.removeAttribute("width");
     drawn.removeAttribute("height");
     drawn.setAttribute("role", "img");
-    drawn.setAttribute("aria-label", `States of the ${this.kind} machine; the lit ones are listed in the log and below`);
+    drawn.setAttribute("aria-label", `The ${this.kind} machine: nobody is here`);
     for (const title of drawn.querySelectorAll("title")) title.remove();
     drawn.querySelector(".graph > polygon")?.remove();
     for (const name of Object.keys(this.machine.states)) this.#label(drawn, name);
@@ -171,7 +171,16 @@ class Machine {
       node.title.setAttribute("y", text ? node.y - 4 : node.y);
     }
     this.lit = now;
+    this.#tell(now);
     this.#mark(last);
+  }
+
+  /** In words, for who does not see what is lit. */
+  #tell(now) {
+    const lit = [...now].map(([state, names]) => (names.join("") === "" ? state : `${state}: ${names.join(", ")}`));
+    const label = `The ${this.kind} machine: ${lit.join("; ") || "nobody is here"}`;
+    const drawn = this.picture.querySelector("svg");
+    if (drawn.getAttribute("aria-label") !== label) drawn.setAttribute("aria-label", label);
   }
 
   #light(node, isLit) {
@@ -266,6 +275,7 @@ export class Machines {
     try {
       const answer = await fetch(`/v1/lifecycle/diagram.dot?machine=${encodeURIComponent(kind)}`);
       const drawn = await layOut(await answer.text());
+      drawn.classList.add("steward-picture"); // /v1/lifecycle/diagram.css has its colours
       drawn.setAttribute("role", "img");
       drawn.setAttribute("aria-label", `The ${kind} machine with guards, timers, limits and clean-up`);
       place.replaceChildren(drawn);

@@ -2,7 +2,10 @@
 
 const SESSIONS = "steward.sessions";
 const KEY = "steward.key";
-const KEPT_MAX = 24;
+const THEME = "steward.theme";
+const CURRENT = "steward.current"; // of this tab, so that loading it again returns to where one was
+const OVER_MAX = 24;
+const LIVE_MAX = 500; // as many as one user may have; the token is the only right to a session
 
 function read(name, otherwise) {
   try {
@@ -20,15 +23,35 @@ function write(name, value) {
   }
 }
 
+function inTab(work, otherwise = null) {
+  try {
+    return work(sessionStorage) ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
+export const current = () => inTab((tab) => tab.getItem(CURRENT));
+export const keepCurrent = (token) => inTab((tab) => (token === null ? tab.removeItem(CURRENT) : tab.setItem(CURRENT, token)));
+
+export const theme = () => read(THEME, "auto");
+export const keepTheme = (value) => write(THEME, value);
+
 export const key = () => read(KEY, null);
 export const keepKey = (value) => write(KEY, value);
 
-/** {token, role, team, options, sid, at, state} of each, the newest first. */
-export const known = () => read(SESSIONS, []);
+/** {token, role, team, options, sid, at, state, isOver, create?} of each, the newest first. create: what to ask for if
+ *  no welcome has come yet. */
+export function known() {
+  const found = read(SESSIONS, []);
+  return Array.isArray(found) ? found.filter((one) => typeof one?.token === "string") : [];
+}
 
 export function keep(entry) {
   const others = known().filter((one) => one.token !== entry.token);
-  write(SESSIONS, [entry, ...others].sort((a, b) => b.at - a.at).slice(0, KEPT_MAX));
+  const all = [entry, ...others].sort((a, b) => b.at - a.at);
+  const kept = new Set([...all.filter((one) => !one.isOver).slice(0, LIVE_MAX), ...all.filter((one) => one.isOver).slice(0, OVER_MAX)]);
+  write(SESSIONS, all.filter((one) => kept.has(one)));
 }
 
 export const forget = (token) => write(SESSIONS, known().filter((one) => one.token !== token));

@@ -1,6 +1,7 @@
 // What one session looks like from here: built from its log, event by event, and from nothing else.
 
 const EVENTS_MAX = 5_000; // kept for the log view; the server has the rest
+const MESSAGES_MAX = 1_000; // of what was said; the log has the rest
 const STATE_KINDS = { "session.state": "session", "orchestrator.state": "orchestrator", "agent.state": "agent" };
 
 const TOLD = { "person.message": "person", "agent.tool": "tool", "agent.handoff": "handoff" };
@@ -26,6 +27,7 @@ export class Store extends EventTarget {
     this.result = null;
     this.report = null;
     this.ended = null;
+    this.gone = new Set(); // orchestrators that have ended: one that starts again starts from nothing
   }
 
   get state() {
@@ -59,15 +61,16 @@ export class Store extends EventTarget {
 
   /** Replaces everything built so far. */
   _snap(frame) {
-    const { sid, head, windowMs, events } = this;
+    const { sid, head, windowMs, events, dropped } = this;
     this.clear();
-    Object.assign(this, { sid, head, windowMs, events });
+    Object.assign(this, { sid, head, windowMs, events, dropped });
     for (const actor of frame.data.actors ?? []) {
       this.actors.set(actor.actor, { path: actor.actor, kind: actor.kind, state: actor.state, since: null });
     }
     for (const request of frame.data.requests ?? []) this.requests.set(request.request, request);
-    for (const message of frame.data.messages ?? []) this.messages.push({ type: "message", ...message });
+    for (const message of frame.data.messages ?? []) this.#message({ data: message, seq: message.seq, ts: message.ts });
     this.report = frame.data.report ?? null;
+    for (const request of this.requests.values()) this.#tell({ type: "request", ...request });
   }
 
   _note({ kind, data }) {
@@ -94,10 +97,10 @@ export class Store extends EventTarget {
     if (STATE_KINDS[kind]) this.#moved(STATE_KINDS[kind], frame);
     else if (kind === "session.ended") this.#ended(data);
     else if (kind === "agent.message") this.#message(frame);
-    else if (TOLD[kind]) this.messages.push({ ...data, type: TOLD[kind], seq: frame.seq, ts: frame.ts });
+    else if (TOLD[kind]) this.#tell({ ...data, type: TOLD[kind], seq: frame.seq, ts: frame.ts });
     else if (kind === "input.request") {
       this.requests.set(data.request, data);
-      this.messages.push({ type: "request", seq: frame.seq, ts: frame.ts, ...data });
+      this.#tell({ type: "request", seq: frame.seq, ts: frame.ts, ...data });
     } else if (kind === "input.response") {
       this.requests.delete(data.request);
       const asked = this.messages.findLast((one) => one.type === "request" && one.request === data.request);
@@ -109,12 +112,22 @@ export class Store extends EventTarget {
     const path = data.actor ?? "/";
     this.last[kind] = { actor: path, from: data.from, to: data.to, event: data.event, seq };
     this.actors.set(path, { path, kind, state: data.to, since: ts, event: data.event });
-    if (data.to === "stopped" || data.to === "terminated") this.gone = path;
+    if (kind !== "orchestrator") return;
+    if (data.to === "stopped") this.gone.add(path);
+    else if (this.gone.delete(path)) {
+      this.#tell({ type: "anew", text: "The team was built again, and begins anew.", seq, ts });
+      Object.assign(this, { fen: null, move: null, result: null });
+    }
+  }
+
+  #tell(message) {
+    this.messages.push(message);
+    if (this.messages.length > MESSAGES_MAX) this.messages.shift();
   }
 
   #message({ data, seq, ts }) {
     if (data.msg !== undefined) this.streams.delete(data.msg);
-    this.messages.push({ type: "message", seq, ts, ...data });
+    this.#tell({ type: "message", seq, ts, ...data });
     if (data.fen) {
       this.fen = data.fen;
       this.move = data.uci;
