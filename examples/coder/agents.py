@@ -19,6 +19,7 @@ from .tasks import ASSIGNMENTS, HARMLESS, Assignment
 
 BLOCK: Final = re.compile(r"```(?:python)?\n(.*?)```", re.DOTALL)
 SOURCE_CHARS_MAX: Final = 20_000
+TOLD_MAX: Final = 3  # failures in words; the event has them all
 SYSTEM: Final = "You write small Python modules. Answer with the whole module solution.py in one code block."
 Author = Callable[[Assignment, int, Options], Counted]  # who writes this attempt, the first is 1
 
@@ -130,4 +131,14 @@ class Tester(RoutedAgent):
         told = {"agent": self._seat.name, "name": "run_tests", "task": message.task, "attempt": message.attempt}
         shown = {"ok": ran.is_passed, "ran": ran.ran, "failures": ran.failures, "ended": ran.ended}
         more = {"seconds": ran.seconds, "fence": ran.fence, "output": ran.output}
-        self._seat.emit("agent.tool", {**told, **shown, **more})
+        words = {"arguments": f"{message.task}, attempt {message.attempt}", "result": in_words(ran)}
+        self._seat.emit("agent.tool", {**told, **shown, **more, **words})
+
+
+def in_words(ran: Ran) -> str:
+    """For a person: whether they passed, which did not, and why the program was ended."""
+    verdict = "passed" if ran.is_passed else "failed"
+    told = [f"{ran.ran} tests, {verdict}, in {ran.seconds:.1f} s", *ran.ended, *ran.failures[:TOLD_MAX]]
+    if len(ran.failures) > TOLD_MAX:
+        told.append(f"{len(ran.failures) - TOLD_MAX} more failed")
+    return "; ".join(told)

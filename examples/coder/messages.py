@@ -22,12 +22,12 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Task = Field(default="roman", description="What to write at once; from spins on, what harm it tries to do")
+    task: Task = Field(default="roman", description="What to write at once; from spins on, it tries to do harm")
     attempts: int = Field(default=3, ge=1, le=8, description="How often the coder may try")
-    time_limit_s: float = Field(default=5.0, ge=0.5, le=60, description="How long its tests may run")
-    memory_mb: int = Field(default=256, ge=128, le=2048, description="How much memory each of its processes may have")
+    time_limit_s: float = Field(default=5.0, ge=0.5, le=60, description="Seconds that its tests may run")
+    memory_mb: int = Field(default=256, ge=128, le=2048, description="Memory of each of its processes, in MB")
     words_per_s: float = Field(
-        default=60.0, ge=0, le=1000, description="How fast the scripted model writes; 0 writes at once"
+        default=60.0, ge=0, le=1000, description="Words that the scripted model writes in a second; 0: all at once"
     )
 
 

@@ -29,7 +29,7 @@ export function remedyOf(code) {
 }
 
 /**
- * Events: `frame` (detail: a welcome, snap, ev, note, ping or goaway that is new), `status` (detail: {status, text, retryMs}) with
+ * Events: `frame` (detail: a begin, when a log is read from its first number, or a welcome, snap, ev, note, ping or goaway that is new), `status` (detail: {status, text, retryMs}) with
  * status dialling, live, cut, waiting or stopped, and `fault` (detail: text) for what the server must not do.
  */
 export class Client extends EventTarget {
@@ -60,6 +60,7 @@ export class Client extends EventTarget {
   #timer = null; // of the next dial
   #watch = null; // over dialling, the welcome and silence, one after the other
   #silenceMs = SILENCE_MS;
+  #logs = null; // the epoch of the last welcome
   #dialAt = null; // when the server wants us to dial, which goes before our own back-off
   #commandBytes = COMMAND_BYTES;
   #error = null;
@@ -137,6 +138,7 @@ export class Client extends EventTarget {
     this.#limit(WELCOME_MS, "no welcome");
     const hello = { t: "hello", token: this.token, n: this.dials, role: this.role };
     if (this.role === "control") hello.cid = this.cid;
+    if (this.epoch === null) this.last = 0; // a cursor is both or neither: a number of another log would hide a hole
     if (this.epoch !== null) hello.cur = { epoch: this.epoch, seq: this.last };
     if (this.#create !== null && this.epoch === null) hello.create = this.#create;
     if (this.#auth !== null && this.epoch === null) hello.auth = this.#auth;
@@ -151,6 +153,7 @@ export class Client extends EventTarget {
         return this.#welcomed(frame);
       case "snap":
         this.last = frame.seq;
+        this.epoch = this.#logs;
         return this.#emit("frame", frame);
       case "ev":
         return this.#event(frame);
@@ -174,16 +177,23 @@ export class Client extends EventTarget {
   }
 
   #welcomed(frame) {
-    if (frame.resumed && this.epoch !== null && frame.epoch !== this.epoch) this.#fault("another log without a snapshot");
+    if (frame.resumed && this.epoch !== null && frame.epoch !== this.epoch) {
+      this.#fault("another log without a snapshot");
+      this.epoch = null; // ask for all of it
+      return this.#lose("another log");
+    }
+    if (frame.resumed && this.epoch === null) this.#emit("frame", { t: "begin" });
     this.#isWelcomed = true;
     this.#attempt = 0;
-    this.epoch = frame.epoch;
+    this.#logs = frame.epoch;
+    this.epoch = frame.resumed ? frame.epoch : null; // until the snapshot has come, no number of that log is known
     this.#commandBytes = frame.limits?.cmd_bytes ?? COMMAND_BYTES;
     this.#silenceMs = (frame.limits?.dead_ms ?? SILENCE_MS) + 5_000; // the server gives up first
     this.#limit(this.#silenceMs, "silence");
     this.#emit("frame", frame);
     this.#tell("live", "");
     for (const { frame: waiting } of this.#pending.values()) if (this.#isInWindow(waiting.c)) this.#send(waiting);
+    return undefined;
   }
 
   #event(frame) {

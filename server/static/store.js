@@ -51,6 +51,10 @@ export class Store extends EventTarget {
     this.dispatchEvent(new CustomEvent("changed", { detail: frame }));
   }
 
+  _begin() {
+    this.clear();
+  }
+
   _welcome(frame) {
     this.sid = frame.sid;
     this.head = frame.head;
