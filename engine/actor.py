@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .activity import Activity
+from .asked import seconds_of
 from .clock import Timer
 from .codec import encode
 from .conditions import Conditions
@@ -218,7 +219,7 @@ class Actor:
     def deadlines(self, target: str | None, now: float) -> dict[str, float]:
         """Deadlines of the state entered, or of the idle timers that an accepted event moves."""
         plan = self.plan.states[target if target is not None else self.state]
-        return {t.event: now + t.seconds for t in plan.timers if target is not None or t.is_idle}
+        return {t.event: now + seconds_of(t, self.data) for t in plan.timers if target is not None or t.is_idle}
 
     def arm(self, deadlines: Mapping[str, float]) -> None:
         for name, deadline in deadlines.items():
@@ -229,7 +230,7 @@ class Actor:
 
     def _fire(self, event: Event) -> None:
         self.timers.pop(event.name, None)
-        self.post(event)
+        self.session.fire(self, event)
 
     def _disarm(self) -> None:
         for timer in self.timers.values():
@@ -287,7 +288,7 @@ class Actor:
 
     def start(self, event: Event) -> None:
         """Begin the life: the record of its creation is in the log's order."""
-        self.arm({timer.event: self.entered_at + timer.seconds for timer in self.state_plan.timers})
+        self.arm(self.deadlines(self.state, self.entered_at))
         self._begin(event, {})
         self.conditions.raise_listed()
 

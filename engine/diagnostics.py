@@ -43,7 +43,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "bad-version": "a version of the language that this release does not read",
         "bad-name": "a name that is not lower-case letters, digits and underscores",
         "bad-number": "a number outside its range",
-        "bad-duration": "not a duration such as 250ms, 30s, 5m, 8h, 1d, or not longer than zero",
+        "bad-duration": "not a duration such as 250ms, 30s, 5m, 8h, 1d, not longer than zero, or a most below it",
         "bad-size": "not a size such as 64KB or 256MB",
         "bad-payload-type": "not a payload type",
         "duplicate-item": "the same name twice in a list",
@@ -60,7 +60,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         # Ownership.
         "owned-twice": "a kind that two kinds own; ownership is a tree",
         "ownership-cycle": "a kind that owns itself, directly or through others",
-        "roots-only": "a limit that counts roots, on a kind that is owned",
+        "roots-only": "a limit that counts roots, or an `option` of a time limit, on a kind that is owned",
         "no-parent": "an event from a parent, on a kind nobody owns",
         "no-child": "children where the kind owns none",
         "stop-unhandled": "an owned kind with a state that does not take `stop`",

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .arrivals import Arrivals
 from .clock import Clock
 from .plan import KindPlan
 from .records import Caller
@@ -24,6 +25,8 @@ class Directory(Protocol):
     def services(self) -> Mapping[str, Any]: ...
     @property
     def clock(self) -> Clock: ...
+    @property
+    def arrivals(self) -> Arrivals: ...
     @property
     def random(self) -> random.Random: ...
     def session_ended(self, session: Session) -> None: ...

@@ -5,6 +5,7 @@ What is broken is replaced by a blank that later checks step over, so one mistak
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -28,6 +29,7 @@ from .spec import (
     Spec,
     State,
     Step,
+    Timed,
     Timer,
     Transition,
 )
@@ -123,11 +125,33 @@ def _timers(reading: Reading, node: Node, path: Path, key: Key) -> tuple[Timer, 
     timers = []
     for name, value in pairs(reading, node, path, "duration: transition"):
         at = (*path, name.text)
-        choices = _choices(reading, value, at)
+        choices, asked = _timed(reading, value, at)
         if not choices:
             reading.note(value, at, "a time limit that does nothing", "wrong-type", "give it a target")
-        timers.append(Timer(seconds=seconds(reading, name, at) or 1.0, text=name.text, transitions=choices))
+        timers.append(Timer(seconds=seconds(reading, name, at) or 1.0, text=name.text, transitions=choices, **asked))
     return tuple(timers)
+
+
+def _timed(reading: Reading, node: Node, path: Path) -> tuple[tuple[Transition, ...], dict[str, Any]]:
+    """What a timer takes, and which option sets another length."""
+    if not isinstance(node, MapNode):
+        return _choices(reading, node, path), {}
+    timed = _build(Timed, reading, node, path, forms.TIMED)
+    option, most_s = next(iter(timed.option.items()), ("", 0.0))
+    return (Transition(to=timed.to, when=timed.when, do=timed.do),), {"option": option, "most_s": most_s}
+
+
+def _option(reading: Reading, node: Node, path: Path, key: Key) -> dict[str, float]:
+    """`{name: most}`, one of them."""
+    found = list(pairs(reading, node, path, "option: the longest it may ask for"))
+    if len(found) != 1:
+        if isinstance(node, MapNode):
+            reading.note(node, path, "must be one option: {name: most}", "wrong-type")
+        return {}
+    option, most = found[0]
+    if not re.fullmatch(forms.NAME_PATTERN, option.text):
+        reading.note(option, path, f"{show(option.text)} is no name of an option", "bad-name")
+    return {option.text: seconds(reading, most, (*path, option.text)) or 0.0}
 
 
 def _choices(reading: Reading, node: Node, path: Path) -> tuple[Transition, ...]:
@@ -255,6 +279,7 @@ READERS: Final[Mapping[str, leaves.Reader]] = MappingProxyType(
         "renamed": _renamed,
         "transitions": _transitions,
         "timers": _timers,
+        "option": _option,
         "steps": _steps,
         "step": _step,
         "references": _references,

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from .actor import Actor
+from .asked import seconds_of
 from .codec import encode
 from .context import ActorView
 from .errors import ChildFailed, LimitExceeded, Refused, RegistryError
@@ -66,7 +67,7 @@ def add_actor(
 ) -> Actor:
     """Record a new actor and put it in its place; a child begins its life at once, a root when it is told."""
     plan, now = session.plans[kind], session.clock.now()
-    deadlines = {timer.event: now + timer.seconds for timer in plan.states[plan.initial].timers}
+    deadlines = {timer.event: now + seconds_of(timer, data) for timer in plan.states[plan.initial].timers}
     image = ActorImage(path, kind, plan.initial, parent.path if parent else None, entered_at=now, data=data)
     actor = Actor(session, plan, parent, image)
     actor.holdings.account(len(encode(data)))

@@ -120,6 +120,15 @@ TRANSITION: Final = Form(
         Key("do", "steps", "short actions, committed together with the change of state"),
     ),
 )
+TIMED: Final = Form(
+    "a timed transition",
+    "what a time limit does, under `after` and `idle`; like a transition, and for roots also",
+    spec.Timed,
+    (
+        *TRANSITION.keys,
+        Key("option", "option", "`{name: most}`: whoever creates a session may ask for another length, up to `most`"),
+    ),
+)
 STEP: Final = Form(
     "a step",
     "one call of an action",
@@ -180,4 +189,4 @@ CLEANUP: Final = Form(
     ),
     {"release": ""},
 )
-FORMS: Final = (FILE, MACHINE, STATE, EVENT, TRANSITION, STEP, RETRY, LIMITS, HEALTH, CLEANUP)
+FORMS: Final = (FILE, MACHINE, STATE, EVENT, TRANSITION, TIMED, STEP, RETRY, LIMITS, HEALTH, CLEANUP)

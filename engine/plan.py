@@ -76,9 +76,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class TimerPlan:
+    """option: what a session's creator calls another length, at most most_s; see asked.py."""
+
     event: str
     seconds: float
     is_idle: bool
+    option: str = ""
+    most_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +295,10 @@ def _event(declared: EventDecl) -> EventPlan:
 
 
 def _timers(word: str, timers: tuple[Timer, ...]) -> list[TimerPlan]:
-    return [TimerPlan(f"{word} {timer.text}", timer.seconds, word == "idle") for timer in timers]
+    return [
+        TimerPlan(f"{word} {one.text}", one.seconds, word == "idle", one.option, max(one.most_s, one.seconds))
+        for one in timers
+    ]
 
 
 def _stop_bound(

@@ -97,7 +97,13 @@ def _definitions() -> Schema:
             ]
         },
         "choices": _one_or_more(transition, least=0),
-        "timed_choices": _one_or_more(transition),
+        "timed_choices": {
+            "anyOf": [
+                {"description": "a target state", **name},
+                _form(forms.TIMED),
+                _list(transition, 1),
+            ]
+        },
         "machine": _form(forms.MACHINE),
         "state": _form(forms.STATE),
         "event": _form(forms.EVENT),
@@ -130,6 +136,7 @@ _TYPES: Final[Mapping[str, Callable[[Key], Schema]]] = MappingProxyType(
         "owns": lambda key: _map(_count(key)),
         "renamed": lambda key: _map(_map({"type": "string", "minLength": 1})),
         "transitions": lambda key: _map(_ref("choices")),
+        "option": lambda key: {**_map(_ref("duration"), NAME_PATTERN), "minProperties": 1, "maxProperties": 1},
         "timers": lambda key: _map(_ref("timed_choices"), DURATION_PATTERN),
         "steps": lambda key: _one_or_more(_ref("step")),
         "step": lambda key: _ref("step"),

@@ -12,6 +12,7 @@ from typing import Any
 from . import family
 from .actor import Actor
 from .admission import store_away
+from .asked import seconds_of
 from .attachments import Attachment, Attachments
 from .context import ActorView, Context
 from .custody import dissolve
@@ -95,10 +96,11 @@ class Session:
 
     @property
     def window_s(self) -> float | None:
-        """How long the session waits for a connection: the first deadline of a state that `connected` leaves."""
+        """How long the session waits for a connection: the first deadline of a state that `connected` leaves, as its
+        creator asked for it."""
         plan = self.plans[self.images[ROOT].kind]
         waits = [state for state in plan.states.values() if "connected" in state.own]
-        return min((timer.seconds for state in waits for timer in state.timers), default=None)
+        return min((seconds_of(timer, self.data) for state in waits for timer in state.timers), default=None)
 
     @property
     def connections(self) -> int:
@@ -119,6 +121,13 @@ class Session:
             holds = self.attachments.is_connected
             self.root.conditions.set("connected", holds)
             self.root.conditions.set("last_connection_lost", not holds)
+
+    def fire(self, actor: Actor, event: Event) -> None:
+        """A time limit is over. One that a connection would have ended waits for whoever is arriving."""
+        if actor.parent is None and "connected" in actor.state_plan.own:
+            self._directory.arrivals.afterwards(partial(actor.post, event))
+        else:
+            actor.post(event)
 
     async def add_token(self, row: TokenRow) -> None:
         """Durable on return. Raises Refused (store_unavailable) or JournalError."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from .admission import Admission
 from .archive import RETENTION_S, SWEEP_S, Archive
+from .arrivals import Arrivals
 from .audit import WRITTEN_OFF_MAX, WrittenOff
 from .clock import Clock, Timer
 from .errors import Fenced, JournalError, Refused
@@ -56,6 +57,7 @@ class SessionManager:
         self.services: Mapping[str, Any] = dict(services or {})
         self.random = random_source or random.Random()
         self.written_off_list: deque[WrittenOff] = deque(maxlen=WRITTEN_OFF_MAX)
+        self.arrivals = Arrivals()
         self.is_leaving = False
         self.created = 0
         self.finished = 0

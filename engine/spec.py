@@ -65,12 +65,21 @@ class Transition(Model):
     do: tuple[Step, ...] = ()
 
 
+class Timed(Transition):
+    """What a time limit does. option: the one that asks for another length, and the longest it gets."""
+
+    option: Mapping[str, float] = Field(default_factory=dict)
+
+
 class Timer(Model):
-    """text is how the file wrote the duration, and with `after ` or `idle ` before it names the timer's event."""
+    """text is how the file wrote the duration, and with `after ` or `idle ` before it names the timer's event.
+    option: what whoever creates a session calls another length, at most most_s; "" if nobody may ask for one."""
 
     seconds: float
     text: str
     transitions: tuple[Transition, ...]
+    option: str = ""
+    most_s: float = 0.0
 
 
 class State(Model):

@@ -23,6 +23,7 @@ def state_findings(machine: Machine, *, is_root: bool) -> Iterator[Finding]:
         yield from _done(path, state)
         yield from _run(path, state)
         yield from _defer(path, state)
+        yield from _asked(path, state, is_root)
         if state.quarantine:
             yield from _quarantine(machine, path, name, state, is_root)
         if _cleans_up(state):
@@ -61,6 +62,18 @@ def _run(path: Path, state: State) -> Iterator[Finding]:
             at = numbered((*path, "run"), index, len(state.run))
             message = f"{show(step.ref.name)} may run for ever"
             yield Finding(at, message, "unbounded-run", "give it a `timeout`, or the state an `after`")
+
+
+def _asked(path: Path, state: State, is_root: bool) -> Iterator[Finding]:
+    for key, timers in (("after", state.after), ("idle", state.idle)):
+        for timer in (one for one in timers if one.option):
+            at = (*path, key, timer.text, "option")
+            if not is_root:
+                message = "only a session is created by somebody who can ask; this kind is owned by another"
+                yield Finding(at, message, "roots-only", "take `option` out")
+            if 0 < timer.most_s < timer.seconds:
+                message = f"at most is shorter than the {timer.text} that hold when nobody asks"
+                yield Finding((*at, timer.option), message, "bad-duration")
 
 
 def _defer(path: Path, state: State) -> Iterator[Finding]:

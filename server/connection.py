@@ -202,28 +202,36 @@ class Connection:
 
     async def _greet(self, hello: frames.Hello) -> None:
         try:
-            right = await self._right(hello)
-            if self._desk.is_leaving:
-                raise Fault("leaving")
-            if hello.role == "control" and right.role != "control":
-                raise Fault("forbidden", "this token lets observe, not control")
-            caller = await self._desk.credentials.caller(hello.auth) or Caller(right.session.user)
-            if self.is_stopped():
-                return
-            self.n, self.token_id = hello.n, right.token_id
-            if hello.role == "control" and hello.cid is not None:
-                self.key = (right.session.sid, hello.cid)
-            self._place = self._pool.attach(self, right.session, hello.role)
+            with self._desk.manager.arrivals.one():
+                await self._attach(hello)
         except Exception as error:
             self.stop(fault_of(error, log, self._sid))
+
+    async def _attach(self, hello: frames.Hello) -> None:
+        """Find the session and take a place in it. Raises what fault_of() tells."""
+        right = await self._right(hello)
+        if self._desk.is_leaving:
+            raise Fault("leaving")
+        if hello.role == "control" and right.role != "control":
+            raise Fault("forbidden", "this token lets observe, not control")
+        caller = await self._desk.credentials.caller(hello.auth) or Caller(right.session.user)
+        if self.is_stopped():
             return
-        self._session = right.session
+        self._desk.check(right)
+        self.n, self.token_id = hello.n, right.token_id
+        if hello.role == "control" and hello.cid is not None:
+            self.key = (right.session.sid, hello.cid)
+        self._place = self._pool.attach(self, right.session, hello.role)
+        self._welcome(hello, right.session, caller)
+
+    def _welcome(self, hello: frames.Hello, session: Session, caller: Caller) -> None:
+        self._session = session
         if self.key is not None:
-            self._commands = Commands(right.session, self.key[1], caller, self._outbox, self.stop)
+            self._commands = Commands(session, self.key[1], caller, self._outbox, self.stop)
         self._unwelcomed.give_back()
-        after, first = opening(right.session, hello, self._timing)
+        after, first = opening(session, hello, self._timing)
         self._core.welcomed(self._now())
-        self._outbox.follow(right.session, after, first)
+        self._outbox.follow(session, after, first)
 
     async def _right(self, hello: frames.Hello) -> Right:
         try:

@@ -7,8 +7,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
+from engine.asked import ASKED, take_asked
 from engine.errors import LimitExceeded, Refused
 from engine.journal.base import TokenRow
 from engine.records import Caller
@@ -41,6 +43,7 @@ class Desk:
         self.manager = manager
         self.credentials = credentials
         self.is_leaving = False
+        self._revoked: set[str] = set()  # while anybody is arriving who may have found them
         self._queues: dict[bytes, tuple[asyncio.Lock, int]] = {}
 
     async def resume(self, token: str) -> Right:
@@ -60,8 +63,7 @@ class Desk:
                 if create is None or unknown.name != "no_valid_token":
                     raise
             caller = await self.caller(auth)
-            self._check(create)
-            return await self._create(token, create.data(), caller)
+            return await self._create(token, self._data(create), caller)
 
     async def caller(self, auth: str | None) -> Caller:
         """Raises Fault("no_valid_token")."""
@@ -70,18 +72,26 @@ class Desk:
             raise Fault("no_valid_token")
         return caller
 
-    def _check(self, create: Create) -> None:
-        """Say what cannot be before there is a session that would only end of it. Raises Refused("bad_payload").
+    def _data(self, create: Create) -> dict[str, Any]:
+        """The first data of the session's root actor.
 
-        Without a name the lifecycle file decides who plays, and with no teams what `team` means at all.
+        Says what cannot be before there is a session that would only end of it. Raises Refused("bad_payload").
         """
+        plan = self.manager.plans[self.manager.root_kind]
+        options, asked = take_asked(plan, create.options)
+        self._check(create, options)
+        data: dict[str, Any] = {} if create.team is None else {"team": create.team}
+        return {**data, "options": options, **({ASKED: asked} if asked else {})}
+
+    def _check(self, create: Create, options: dict[str, Any]) -> None:
+        """Without a name the lifecycle file decides who plays, and with no teams what `team` means at all."""
         teams = self.manager.services.get("teams")
         if not teams or create.team is None:
             return
         team = teams.get(create.team)
         if team is None:
             raise Refused("bad_payload", unknown("team", create.team, list(teams)))
-        team.read_options(create.options)
+        team.read_options(options)
 
     async def _create(self, token: str, data: dict[str, Any], caller: Caller) -> Right:
         if self.is_leaving:
@@ -111,7 +121,15 @@ class Desk:
         if all(row.id != token_id for row in await self.manager.tokens(session.sid)):
             return False
         await session.revoke_token(token_id)
+        # Who found it before that, and is still on its way in, is turned away at the door (L12).
+        self._revoked.add(token_id)
+        self.manager.arrivals.afterwards(partial(self._revoked.discard, token_id))
         return True
+
+    def check(self, right: Right) -> None:
+        """Raises Fault("no_valid_token") if it was revoked since it was found."""
+        if right.token_id in self._revoked:
+            raise Fault("no_valid_token")
 
     @asynccontextmanager
     async def _one_at_a_time(self, key: bytes) -> AsyncIterator[None]:

@@ -70,10 +70,6 @@ class Create(Frame):
                 raise ValueError(f"there is no field {name!r}; did you mean {near[0]!r}?")
         return given
 
-    def data(self) -> dict[str, Any]:
-        """The first data of the session's root actor."""
-        return {"options": self.options} if self.team is None else {"team": self.team, "options": self.options}
-
 
 class Hello(Frame):
     """The first frame: a right to a session (token), or to make one (create and auth)."""

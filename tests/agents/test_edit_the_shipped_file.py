@@ -15,6 +15,7 @@ GREETING = (
     "      greeting: {after: {3s: active}, defer: [say], transitions: {last_connection_lost: [], restored: []}}\n"
 )
 CREATE = {"team": "chess", "options": {"plies": 2, "white": "human"}}
+NOBODY_IS_WAITED_FOR = "{not: {somewhere: {kind: agent, states: [awaiting_input]}}}"
 
 
 def edited(workspaces: Path, *edits: tuple[str, str]) -> Rig:
@@ -31,7 +32,7 @@ async def test_another_window(tmp_path: Path) -> None:
     async with edited(
         tmp_path,
         (
-            "30s: {when: {not: {somewhere: {kind: agent, states: [awaiting_input]}}}, to: terminating}",
+            f"30s: {{when: {NOBODY_IS_WAITED_FOR}, to: terminating, option: {{window: 10m}}}}",
             "7s: terminating",
         ),
     ) as r:

@@ -1,7 +1,8 @@
 """Many clients in a process of their own: `python -m tests.server.crowd URL KEY COUNT`.
 
-Each creates a session and says something, again and again, until the server leaves. Then a line with the successor's
-URL is read, and each compares the session's log there with what it saw. One line of JSON is printed after each phase.
+Each creates a session; once all have one they say something, again and again, until the server leaves. Then a line
+with the successor's URL is read, and each compares the session's log there with what it saw. One line of JSON is
+printed after each phase.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import secrets
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 DIALS_AT_ONCE: Final = 16  # below what the server lets an address have without a welcome
-PAUSE_S: Final = 1.0  # between what one client says, at most
+SAID_PER_S: Final = 300.0  # by all of them
 DESCRIPTORS_BESIDE: Final = 64
 
 
@@ -37,6 +40,7 @@ class Member:
     slot_ms: int | None = None
     told_at: float = 0.0
     close: int | None = None
+    begin: Callable[[], None] | None = None
     missing: int = 0
     changed: int = 0
 
@@ -47,7 +51,7 @@ class Member:
             assert json.loads(await socket.recv())["t"] == "welcome"
         return socket
 
-    async def live(self, socket: ClientConnection, is_up: asyncio.Event) -> None:
+    async def live(self, socket: ClientConnection, is_up: asyncio.Event, pause_s: float) -> None:
         """Say something, wait for the answer, pause, and again; until the server closes."""
         pause: asyncio.TimerHandle | None = None
         loop = asyncio.get_running_loop()
@@ -55,9 +59,11 @@ class Member:
             async for text in socket:
                 frame = json.loads(text)
                 self.take(frame, text if isinstance(text, bytes) else text.encode())
-                if frame["t"] == "res" or (frame.get("data") or {}).get("to") == "active":
+                if (frame.get("data") or {}).get("to") == "active":
                     is_up.set()
-                    pause = loop.call_later(random.random() * PAUSE_S, self.speak, socket)
+                    self.begin = partial(self.speak, socket)
+                if frame["t"] == "res":
+                    pause = loop.call_later(random.uniform(0.5, 1.5) * pause_s, self.speak, socket)
         self.close = socket.close_code
         if pause is not None:
             pause.cancel()
@@ -116,15 +122,20 @@ def say(**facts: Any) -> None:
 async def run(url: str, key: str, count: int) -> None:
     gate = asyncio.Semaphore(DIALS_AT_ONCE)
     members = [Member() for _ in range(count)]
+    pause_s = count / SAID_PER_S
     ups = [asyncio.Event() for _ in members]
 
     async def begin(member: Member, is_up: asyncio.Event) -> None:
         socket = await member.dial(url, gate, n=1, auth=key, create={"team": "wire"})
-        await member.live(socket, is_up)
+        await member.live(socket, is_up, pause_s)
 
     lives = [asyncio.create_task(begin(member, is_up)) for member, is_up in zip(members, ups, strict=True)]
     await asyncio.wait({*(asyncio.create_task(one.wait()) for one in ups)})
-    say(phase="up", count=count)
+    loop = asyncio.get_running_loop()
+    for member in members:
+        assert member.begin is not None
+        loop.call_later(random.random() * pause_s, member.begin)
+    loop.call_later(pause_s / 2, partial(say, phase="talking"))
     await asyncio.gather(*lives)
     slots = [one.slot_ms for one in members if one.slot_ms is not None]
     say(

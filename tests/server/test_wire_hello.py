@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from engine.journal.memory import MemoryJournal
+from engine.records import Event
 from tests.server.conftest import KEY, Wire, new_token
 
 
@@ -248,3 +250,80 @@ async def test_places_without_welcome_are_few_for_one_address(serving: Any) -> N
     assert (status, problem["code"], problem["retry_ms"]) == (503, "overloaded", 5000)
     await silent[0].socket.close()
     await wire.create()
+
+
+async def test_a_client_asks_for_another_window_and_reads_what_it_got(wire: Wire) -> None:
+    """Rule 5: up to the file's limit; and a resume says the same."""
+    for asked, window_ms in ((None, 30_000), ("90s", 90_000), ("1h", 600_000)):
+        token, peer = new_token(), await wire.dial()
+        options = {} if asked is None else {"window": asked}
+        welcome = await peer.hello(token, create={"options": options}, auth=KEY)
+        assert welcome["window_ms"] == window_ms
+        assert (await (await wire.dial()).hello(token, n=2))["window_ms"] == window_ms
+
+
+async def test_a_window_that_is_no_duration_makes_no_session(wire: Wire) -> None:
+    """Whoever asked for it would wait for something else than it thinks."""
+    peer = await wire.dial()
+    assert (await peer.hello(new_token(), create={"options": {"window": 90}}, auth=KEY))["code"] == 4422
+    assert "option 'window'" in peer.errors[0]["msg"]
+    assert wire.parts.manager.live == 0
+
+
+async def test_a_hello_read_before_the_deadline_wins_over_a_slow_store(
+    serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L8: the window closes while the store is still being asked whose token it is."""
+    journal = MemoryJournal()
+    wire: Wire = await serving(journal=journal)
+    token = new_token()
+    peer, welcome = await wire.create(token)
+    await peer.socket.close()
+    await wire.wait_state(welcome["sid"], "reconnecting")
+    session = await wire.parts.manager.find(welcome["sid"])
+    assert session is not None
+    assert session.root is not None
+    root, asked, find = session.root, asyncio.Event(), journal.token
+
+    async def token_asked(digest: bytes) -> Any:
+        asked.set()
+        return await find(digest)
+
+    monkeypatch.setattr(journal, "token", token_asked)
+    again = await wire.dial()
+    await again.send(t="hello", token=token, cid="c1", n=2)
+    journal.hold()
+    await asked.wait()
+    (window,) = root.timers
+    root._fire(Event(window, origin="self", activation=root.activation))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert session.state == "reconnecting"
+    journal.release()
+    assert (await again.next())["t"] == "welcome"
+    await again.state("active")
+
+
+async def test_a_token_revoked_while_its_hello_is_under_way_does_not_attach(serving: Any) -> None:
+    """L12: the hello found the token before it was revoked, and would take its place after that."""
+    wire: Wire = await serving()
+    peer, welcome = await wire.create()
+    right = f"/v1/sessions/{welcome['sid']}/tokens"
+    _, more = await wire.call("POST", right, peer.frames[0]["token"], json={"role": "observe"})
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    find = wire.parts.manager.find
+
+    async def find_slowly(sid: str) -> Any:
+        asked.set()
+        await go_on.wait()
+        return await find(sid)
+
+    late = await wire.dial()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire.parts.manager, "find", find_slowly)
+        await late.send(t="hello", token=more["token"], role="observe")
+        await asked.wait()
+    assert (await wire.call("DELETE", f"{right}/{more['id']}", peer.frames[0]["token"]))[0] == 204
+    go_on.set()
+    assert await late.closed() == 4300
+    assert not any(frame["t"] == "welcome" for frame in late.frames)
