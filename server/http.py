@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from aiohttp import web
-from pydantic import Field, StringConstraints, ValidationError
 
-from engine.codec import decode, encode
+from engine.codec import encode
 from engine.records import Caller, Command
 from engine.session import Session
 from engine.spec import Spec
 
 from .auth import ADMIN, bearer, new_token
+from .bodies import CommandBody, CreateBody, EndQuery, PageQuery, TokenBody, read_body, read_query
 from .codes import Fault
 from .connection import Connection
 from .desk import Desk, Right
-from .frames import COMMAND_BYTES_MAX, NESTING_MAX, Cid, Cmd, Create, Frame, Number, Token, explain, is_deeper, res
+from .frames import COMMAND_BYTES_MAX, res
 from .patience import Patience
 from .pool import Pool
 from .problems import Problem, json, problem, problem_of_outcome
@@ -29,44 +29,13 @@ from .rates import Rates
 PAGE_MAX: Final = 1000
 PAGE_BYTES_MAX: Final = 1024 * 1024
 END_WAIT_S: Final = 60.0  # how long DELETE waits for the clean-up before it answers 202
-BODY_S: Final = 10.0
 QUARANTINE_LOOK_S: Final = 0.1
 UPGRADE: Final = {"Upgrade": "websocket", "Connection": "Upgrade"}
 NO_WEBSOCKET: Final = (
     "dial it with a WebSocket client, such as `steward play`; the HTTP calls are /v1/sessions and below"
 )
 TERMINATE: Final = "terminate"  # the event of the lifecycle file that ends a session
-Model = TypeVar("Model", bound=Frame)
 log = logging.getLogger("steward.http")
-
-
-class CreateBody(Create):
-    """token: one made by the caller, so that the same request sent twice makes one session."""
-
-    token: Token | None = None
-
-
-class CommandBody(Cmd):
-    """A `cmd` frame and the cid it belongs to; t may be left out, and without a cid the command counts each time."""
-
-    t: Literal["cmd"] = "cmd"
-    cid: Cid | None = None
-    c: Number = 1
-
-
-class TokenBody(Frame):
-    role: Literal["control", "observe"]
-
-
-class PageQuery(Frame):
-    """Strings, because a query has nothing else."""
-
-    after: Annotated[str, StringConstraints(pattern=r"^\d{1,15}$")] = "0"
-    limit: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}$")] = Field(default="100")
-
-
-class EndQuery(Frame):
-    reason: Annotated[str, StringConstraints(max_length=200)] = ""
 
 
 class Http:
@@ -134,7 +103,7 @@ class Http:
         return json({"sessions": [_view(session) for session in self._desk.manager.sessions()]})
 
     async def create(self, request: web.Request) -> web.Response:
-        body = await _body(request, CreateBody)
+        body = await read_body(request, CreateBody)
         token = body.token or new_token()
         right = await self._patience.wait(self._desk.resume_or_create(token, body, bearer(request.headers)))
         answer = json({**_view(right.session), "token": token}, status=201)
@@ -152,7 +121,7 @@ class Http:
         if wait_s > 0:
             text = f"{self._timing.commands_per_s:g} in a second, {self._timing.commands_burst} in a burst"
             return problem(429, "busy", "too many commands; come again later", text, retry_ms=round(wait_s * 1000))
-        body = await _body(request, CommandBody, COMMAND_BYTES_MAX)
+        body = await read_body(request, CommandBody, COMMAND_BYTES_MAX)
         command = None
         if body.cid is not None:
             command = Command(body.cid, body.c, digest(body.name, body.args, body.to))
@@ -172,7 +141,7 @@ class Http:
 
     async def page(self, request: web.Request) -> web.Response:
         session = (await self._right(request)).session
-        query = _query(request, PageQuery)
+        query = read_query(request, PageQuery)
         after, limit = int(query.after), min(int(query.limit), PAGE_MAX)
         head = session.log.head
         events: list[bytes] = []
@@ -193,7 +162,7 @@ class Http:
         """Its `reason` is for whoever reads the server's log: the event that ends a session has no place for one."""
         right = await self._right(request, "control")
         session = right.session
-        query = _query(request, EndQuery)
+        query = read_query(request, EndQuery)
         if not self._is_over(session):
             by = right_origin(right)
             log.info(
@@ -236,7 +205,7 @@ class Http:
 
     async def grant(self, request: web.Request) -> web.Response:
         right = await self._right(request, "control")
-        body = await _body(request, TokenBody)
+        body = await read_body(request, TokenBody)
         token_id, token = await self._patience.wait(self._desk.grant(right.session, body.role))
         return json({"id": token_id, "role": body.role, "token": token}, status=201)
 
@@ -290,35 +259,6 @@ class Http:
 def right_origin(right: Right) -> Literal["client", "admin"]:
     """A right without a token is an administrator's."""
     return "client" if right.token_id else "admin"
-
-
-def _query(request: web.Request, model: type[Model]) -> Model:
-    try:
-        return model.model_validate(dict(request.query))
-    except ValidationError as error:
-        raise Fault("bad_frame", explain(error)) from None
-
-
-async def _body(request: web.Request, model: type[Model], most: int = COMMAND_BYTES_MAX) -> Model:
-    text = b""
-    try:
-        async with asyncio.timeout(BODY_S):
-            while len(text) <= most and not request.content.at_eof():
-                text += await request.content.read(most + 1 - len(text))
-    except TimeoutError:
-        raise Fault("hello_late", f"the body has to come within {BODY_S:g} s") from None
-    if len(text) > most:
-        raise Fault("too_large", f"a body may have {most} bytes")
-    try:
-        plain = decode(text)
-    except ValueError:
-        raise Fault("bad_frame", "the body is not JSON") from None
-    if is_deeper(plain, NESTING_MAX):
-        raise Fault("bad_frame", f"values may be nested {NESTING_MAX} deep")
-    try:
-        return model.model_validate(plain)
-    except ValidationError as error:
-        raise Fault("bad_frame", explain(error)) from None
 
 
 def _view(session: Session) -> dict[str, Any]:
