@@ -25,7 +25,7 @@ BUSY_S: Final = 0.1  # until a command that found a full mailbox is tried again
 class Commands:
     """A command under way is a future, not a task; results go to outbox as they resolve.
 
-    stop: ends the connection when the session has failed, since nothing can be decided here any more.
+    stop: ends the connection when the session is gone from here, since nothing can be decided here any more.
     """
 
     def __init__(
@@ -105,8 +105,9 @@ class Commands:
         if settled.cancelled():
             return
         outcome = settled.result()
-        if outcome.code == "store_unavailable" and self._session.is_failed:
-            # Nothing was decided, and this session is built anew: the client dials again and sends it again, unchanged.
+        if outcome.code in ("store_unavailable", "leaving") and self._session.gone.done():
+            # Nothing was decided, and the session goes on as another object, or in another process: the client dials
+            # again and sends it again, unchanged.
             self._stop(Fault("store_unavailable", outcome.message, retry_ms=STORE_RETRY_MS))
         else:
             self._outbox.result(outcome.seq, frames.res(c, outcome))
