@@ -66,6 +66,9 @@ class Recovery:
             try:
                 row = await self._journal.session(sid)
                 return await self.read(row) if row is not None else None
+            except Corrupt as error:
+                self.name_unreadable(sid, error)
+                return None
             except JournalError as error:
                 log.warning("session %s does not come back yet: %s", sid, error, extra={"sid": sid})
             await asyncio.sleep(self._pause_s(attempt))

@@ -3,6 +3,7 @@ told with what would help."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,10 @@ from .files import read_header
 
 IN_MEMORY: Final = ":memory:"
 
-NOT_OURS: Final = "it is not a SQLite database: move it away, or name another directory; it is left as it is"
+NOT_OURS: Final = (
+    "it is not a SQLite database: move it away, or name another directory; if it was a journal, `steward repair` saves "
+    "its whole sessions; it is left as it is"
+)
 # What would help when the disk refuses.
 HELP: Final[dict[type[apsw.Error], str]] = {
     apsw.FullError: "the disk or its quota is full: make room",
@@ -28,6 +32,7 @@ HELP: Final[dict[type[apsw.Error], str]] = {
     apsw.NotADBError: NOT_OURS,
     apsw.NoMemError: "there is no memory left",
 }
+DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError)  # the second: a text that cannot be one any more
 # Met by all changes of a transaction alike; what a damaged page does to one session, others need not meet.
 MET_BY_ALL: Final = tuple(HELP)
 
@@ -36,7 +41,7 @@ def told(path: str, error: Exception, sid: str = "") -> JournalError:
     """What whoever asked is told of an error; sid: the session that the database was asked about."""
     if isinstance(error, JournalError):
         return error
-    if isinstance(error, apsw.CorruptError):
+    if isinstance(error, DAMAGE):
         return Corrupt(sid, f"SQLite: {error}") if sid else damaged(path, str(error))
     advice = next((text for kind, text in HELP.items() if isinstance(error, kind)), "")
     return JournalError(f"{path}: {advice} ({error})" if advice else f"{path}: {error!r}")
@@ -70,11 +75,14 @@ def _check_format(path: str, application_id: int, version: int) -> None:
         )
 
 
-def connect(path: str) -> apsw.Connection:
-    """A connection with our settings to a file that is ours, or made so. Raises JournalError, or apsw.Error."""
+def connect(path: str, inspect: Callable[[apsw.Connection, str], None]) -> apsw.Connection:
+    """A connection with our settings to a file that is ours, or made so. inspect looks at it before anything in it
+    is changed. Raises JournalError, or apsw.Error."""
     db = apsw.Connection(path)
     try:
         _ready(db, path)
+        inspect(db, path)
+        _set(db)
     except BaseException:
         db.close(force=True)
         raise
@@ -89,6 +97,9 @@ def _ready(db: apsw.Connection, path: str) -> None:
         db.execute(schema.CREATE)
     # Once more: marks that are still in the WAL are not in the file's header.
     _check_format(path, db.pragma("application_id"), db.pragma("user_version"))
+
+
+def _set(db: apsw.Connection) -> None:
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     for name, value in schema.SETTINGS:
         db.pragma(name, value)

@@ -29,10 +29,11 @@ PLACE_LAST: Final = (1 << PLACE_BITS) - 1
 
 # crc: a checksum over the rest of the row (checksums.py), and with the place, so that no row passes for another.
 # A session's head is a row of its own: it is written with every commit, and a narrow one spoils few pages. It says
-# how far the log goes, so that rows which are gone from its end are missed like those from its middle.
+# how far the log goes, so that rows which are gone from its end are missed like those from its middle. A number is
+# never given twice, so that no row that was left behind on an unused page is ever right for another session.
 TABLES: Final = (
     """CREATE TABLE sessions (
-    number INTEGER PRIMARY KEY,
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     sid TEXT NOT NULL UNIQUE,
     user TEXT NOT NULL,
     epoch TEXT NOT NULL,
@@ -75,7 +76,7 @@ _TABLES: Final = ";\n".join(TABLES)
 CREATE: Final = f"""
 BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}; {_TABLES}; COMMIT;
 """
-MADE: Final = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
+MADE: Final = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name <> 'sqlite_sequence' ORDER BY rowid"
 
 _SESSION: Final = "SELECT number, sid, user, epoch, created_at, ended_at, crc FROM sessions"
 SESSION: Final = f"{_SESSION} WHERE sid = ?"
@@ -94,7 +95,7 @@ UPDATES: Final = "SELECT place, 0, body, crc FROM updates WHERE place BETWEEN ? 
 ADD_SESSION: Final = (
     "INSERT INTO sessions (number, sid, user, epoch, created_at, ended_at, crc) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
-NEXT_NUMBER: Final = "SELECT coalesce(max(number), 0) + 1 FROM sessions"
+NEXT_NUMBER: Final = "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'sessions'"
 KEEP_HEAD: Final = "REPLACE INTO heads (number, fence, rev, seq, first_rev, trimmed, crc) VALUES (?, ?, ?, ?, ?, ?, ?)"
 ADD_RECORD: Final = "INSERT INTO records (place, asked, body, crc) VALUES (?, ?, ?, ?)"
 ADD_UPDATE: Final = "INSERT INTO updates (place, body, crc) VALUES (?, ?, ?)"

@@ -19,8 +19,9 @@ from . import schema
 from .base import Append, SessionRow, TokenRow
 from .changes import Change, Head, fingerprint, make
 from .checksums import check_bodies, check_row, of_body, of_row
-from .database import IN_MEMORY, MET_BY_ALL, connect, let_go, look, told
+from .database import DAMAGE, IN_MEMORY, MET_BY_ALL, connect, let_go, look, told
 from .files import FileLock, prepare_file
+from .inspection import inspect
 from .schema import PLACE_LAST, place
 from .writer import ThreadedJournal
 
@@ -53,8 +54,8 @@ class SqliteStore:
                 prepare_file(Path(self._path))
                 self._lock.take()
                 look(self._path)
-            self._db = connect(self._path)
-        except apsw.Error as error:
+            self._db = connect(self._path, inspect)
+        except (apsw.Error, *DAMAGE) as error:
             raise told(self._path, error) from error
         except OSError as error:
             raise JournalError(f"{self._path}: {error.strerror}: name a directory that may be written") from error
@@ -262,7 +263,7 @@ class SqliteStore:
     def _fetch(self, statement: str, bindings: Sequence[Any] = (), sid: str = "") -> list[Any]:
         try:
             return self.db.execute(statement, bindings).fetchall()
-        except apsw.Error as error:
+        except (apsw.Error, *DAMAGE) as error:
             if self._is_writing:
                 raise  # SQLite may have rolled back: nothing of the transaction may go on
             raise told(self._path, error, sid) from error

@@ -113,6 +113,54 @@ def test_a_record_of_another_version_is_refused_by_name_and_left_alone() -> None
     run_virtual(second(run_virtual(first())))
 
 
+class Damaged(MemoryJournal):
+    """Cannot give the records of some sessions any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost: set[str] = set()
+
+    async def records(self, sid: str) -> list[bytes]:
+        if sid in self.lost:
+            raise Corrupt(sid, "record 1 is not as it was written")
+        return await super().records(sid)
+
+
+def test_a_damaged_log_is_named_and_costs_nobody_else_theirs() -> None:
+    """C7, R4: at the start one session is left as it is, by name; the others go on, and nobody asks again for ever."""
+    journal = Damaged()
+
+    async def first() -> tuple[str, str]:
+        r = Rig(COMPILED, journal=journal)
+        await r.manager.start()
+        lost, kept = await r.create(), await r.create()
+        await r.manager.shutdown(10)
+        return lost.sid, kept.sid
+
+    async def second(lost: str, kept: str) -> None:
+        journal.lost.add(lost)
+        async with Rig(COMPILED, journal=journal) as r:
+            assert "record 1 is not as it was written" in r.manager.unreadable[lost]
+            assert await r.manager.find(lost) is None
+            assert await r.manager.find(kept) is not None
+            assert (await r.send(await r.manager.find(kept), "say", {"text": "on"})).status == "done"
+
+    run_virtual(second(*run_virtual(first())))
+
+
+@in_virtual_time
+async def test_a_log_that_turns_out_damaged_on_the_way_is_given_up() -> None:
+    """R4: a session whose rebuild meets the damage is named, instead of being asked for again and again."""
+    journal = Damaged()
+    async with Rig(COMPILED, journal=journal) as r:
+        session = await r.create()
+        journal.lost.add(session.sid)
+        journal.fail_next(Corrupt(session.sid, "its own row is missing"))
+        await r.send(session, "say", {"text": "lost"}, command=Command("c", 1, "x"))
+        await r.advance(60)
+        assert "record 1 is not as it was written" in r.manager.unreadable[session.sid]
+
+
 @in_virtual_time
 async def test_leaving_keeps_sessions_for_the_next_process() -> None:
     """L13: shutdown ends no session; what they hold here is let go of, and the log is whole."""
