@@ -164,6 +164,7 @@ async def test_a_log_that_turns_out_damaged_on_the_way_is_given_up() -> None:
 @in_virtual_time
 async def test_leaving_keeps_sessions_for_the_next_process() -> None:
     """L13: shutdown ends no session; what they hold here is let go of, and the log is whole."""
+    small_handlers.Thing.alive.clear()  # those of other tests, whose process "died" with them
     journal = MemoryJournal()
     r = Rig(COMPILED, journal=journal)
     await r.manager.start()
