@@ -24,6 +24,7 @@ from engine.registry import Registry
 from engine.sessions import SessionManager
 from engine.spec import Spec
 
+from . import descriptions
 from .auth import Credentials, Gate, key_of
 from .config import Settings
 from .desk import Desk
@@ -111,6 +112,7 @@ def build(
     app.add_routes(http.routes())
     app.add_routes(Pages((services or {}).get("teams", {}), allow_breaking=settings.allow_breaking).routes())
     app.add_routes(Pictures(spec).routes())
+    app.add_routes(descriptions.routes())
     app.cleanup_ctx.append(_sessions)
     app.cleanup_ctx.append(_sweep)
     app.on_shutdown.append(_leave)

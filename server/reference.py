@@ -8,6 +8,7 @@ The prose around the generated blocks is written by hand.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from engine.reference import table
 from . import settings_table
 from .codes import REMEDIES
 from .config import Settings
+from .descriptions import SERVED
 from .desk import TOKENS_PER_SESSION_MAX
 from .frames import (
     COMMAND_BYTES_MAX,
@@ -178,6 +180,11 @@ def renewed(text: str) -> str:
     return _BLOCK.sub(lambda found: f"{found[1]}{BLOCKS[found['name']]()}\n{found[3]}", text)
 
 
+def described() -> dict[Path, str]:
+    """The descriptions for machines, as files that are read without a server."""
+    return {DOCS / "api" / name: json.dumps(made(), indent=1) + "\n" for name, made in SERVED.items()}
+
+
 def blocks_in(text: str) -> set[str]:
     return {found["name"] for found in _BLOCK.finditer(text)}
 
@@ -188,10 +195,12 @@ def main(arguments: list[str]) -> int:
     choice.add_argument("--write", action="store_true", help="renew what is out of date")
     choice.add_argument("--check", action="store_true", help="exit 1 if anything is out of date")
     options = parser.parse_args(arguments)
-    found = {path: wanted for path in PAGES if (wanted := renewed(text := path.read_text("utf-8"))) != text}
-    for path, wanted in found.items():
+    wanted = {**{path: renewed(path.read_text("utf-8")) for path in PAGES}, **described()}
+    found = {path: text for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text}
+    for path, text in found.items():
         if options.write:
-            path.write_text(wanted, encoding="utf-8")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
         sys.stdout.write(f"{'renewed' if options.write else 'out of date'}: {path}\n")
     return 1 if found and options.check else 0
 

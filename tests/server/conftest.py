@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from pydantic import BaseModel, TypeAdapter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -25,6 +27,8 @@ from engine.loader import load_spec
 from engine.registry import Registry
 from server.app import PARTS, Parts, build, stop
 from server.config import Settings, load
+from server.description import OPERATIONS
+from server.server_frames import AnyServerFrame, ProblemDocument
 from tests.server import wire_handlers
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +41,36 @@ ANSWER_S = 10.0  # far above what anything here takes; a test that waits so long
 
 def new_token() -> str:
     return secrets.token_urlsafe(32)
+
+
+ANY_FRAME = TypeAdapter(AnyServerFrame)
+
+
+def described(frame: dict[str, Any]) -> dict[str, Any]:
+    """A server's frame, after a look whether it is what its description says, and no field more."""
+    assert list(unknown(ANY_FRAME.validate_python(frame))) == [], "it has fields that its description lacks"
+    return frame
+
+
+def unknown(model: BaseModel) -> Iterator[str]:
+    """Names of fields that no model declares, in it and in what it holds."""
+    yield from model.model_extra or ()
+    for _, value in model:
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, BaseModel):
+                yield from unknown(one)
+
+
+def answered(method: str, path: str, status: int, plain: Any) -> None:
+    """The same of what HTTP answers."""
+    operation = next((one for (how, where), one in OPERATIONS.items() if how == method and is_at(where, path)), None)
+    model = ProblemDocument if status >= 400 else operation and operation.answers[status]
+    if isinstance(model, type):
+        assert list(unknown(model.model_validate(plain))) == [], f"{method} {path} answers more than is described"
+
+
+def is_at(pattern: str, path: str) -> bool:
+    return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), path.partition("?")[0]) is not None
 
 
 @dataclass
@@ -56,7 +90,7 @@ class Peer:
 
     async def next(self) -> dict[str, Any]:
         async with asyncio.timeout(ANSWER_S):
-            frame: dict[str, Any] = json.loads(await self.socket.recv())
+            frame: dict[str, Any] = described(json.loads(await self.socket.recv()))
         self.frames.append(frame)
         return frame
 
@@ -142,7 +176,9 @@ class Wire:
             headers["Authorization"] = f"Bearer {secret}"
         async with self.http.request(method, self.url + path, headers=headers, **options) as answer:
             text = await answer.read()
-            return answer.status, json.loads(text) if text else None
+            plain = json.loads(text) if text else None
+            answered(method, path, answer.status, plain)
+            return answer.status, plain
 
 
 def registry() -> Registry:
