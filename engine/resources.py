@@ -258,10 +258,13 @@ class Resources:
         self._holdings.drop(resource)
 
     def open(self, path: str | Path, mode: str = "r") -> IO[Any]:
-        """A file that is closed with the actor. Raises LimitExceeded above `files`."""
+        """A file that is closed with the actor. Raises LimitExceeded above `files`.
+
+        Reports name it by its last part alone: where on this machine it lies is no client's business.
+        """
         self._check()
         self._holdings.sweep()
-        resource = self._take(Resource("files", str(path), None, "", 0.0))
+        resource = self._take(Resource("files", Path(path).name, None, "", 0.0))
         try:
             resource.handle = Path(path).open(mode)  # noqa: SIM115 - the actor owns it
         except BaseException:
@@ -275,12 +278,12 @@ class Resources:
         included. Raises LimitExceeded above `processes`."""
         self._check()
         self._holdings.sweep()
-        resource = self._take(Resource("processes", argv[0], None, "", 0.0))
+        resource = self._take(Resource("processes", Path(argv[0]).name, None, "", 0.0))
         try:
             resource.handle = await asyncio.create_subprocess_exec(*argv, start_new_session=True, **kwargs)
         except BaseException:
             self._holdings.drop(resource)
             raise
         process: asyncio.subprocess.Process = resource.handle
-        resource.name = f"{argv[0]} (pid {process.pid})"
+        resource.name = f"{Path(argv[0]).name} (pid {process.pid})"
         return process

@@ -19,6 +19,7 @@ from engine.registry import action, guard
 
 from .session import find_receiver
 
+STUCK_S: Final = 4.0  # from the first attempt to close it: no clean-up waits that long, a person does
 TASKS_OVER: Final = 1000  # more than any agent's limit allows; starting them stops at the first that is too many
 
 
@@ -48,7 +49,31 @@ def make_agent_ill(ctx: Context) -> None:
     ctx.send(agent, "fall_ill", {"how": payload["how"]})
 
 
-@action()
+class StuckFile:
+    """An open file that will not be closed for a while, as one on a drive that does not answer."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a")
+        self._until: float | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def close(self) -> None:
+        """Raises OSError until STUCK_S have passed since it was called first."""
+        now = asyncio.get_running_loop().time()
+        if self._until is None:
+            self._until = now + STUCK_S
+        if now < self._until:
+            raise OSError("the drive does not answer")
+        self._file.close()
+
+    def __del__(self) -> None:
+        self._file.close()
+
+
+@action(acquires="files")
 async def misbehave(ctx: RunContext) -> None:
     """Do it. What is told on the way is durable, so that a page shows it in its order."""
     how = ctx.event.payload["how"]
@@ -84,12 +109,22 @@ async def _raise(ctx: RunContext) -> None:
 
 
 async def _leak(ctx: RunContext) -> None:
-    workspace = ctx.find("workspace")
-    path = Path(workspace.handle) / f"left-open-by-{_name(ctx)}" if workspace is not None else Path(os.devnull)
+    path = _in_workspace(ctx, "left-open-by")
     file = ctx.resources.open(path, "a")
     file.write("Nobody closes this.\n")
     task = ctx.spawn(_forever(), f"left running by {_name(ctx)}")
     _tell(ctx, "held", "Nobody closes these; the agent's clean-up has to.", held=[path.name, task.get_name()])
+
+
+async def _stick(ctx: RunContext) -> None:
+    path = _in_workspace(ctx, "stuck-open-by")
+    ctx.resources.hold("files", path.name, StuckFile(path))
+    _tell(ctx, "held", "It will not close when the clean-up wants it to.", held=[path.name])
+
+
+def _in_workspace(ctx: RunContext, what: str) -> Path:
+    workspace = ctx.find("workspace")
+    return Path(workspace.handle) / f"{what}-{_name(ctx)}" if workspace is not None else Path(os.devnull)
 
 
 async def _exceed(ctx: RunContext) -> None:
@@ -111,6 +146,7 @@ WAYS: Final[Mapping[str, Callable[[RunContext], Awaitable[None]]]] = {
     "swallow": _swallow,
     "raise": _raise,
     "leak": _leak,
+    "stick": _stick,
     "limit": _exceed,
 }
 _STORIES: Final[Mapping[str, str]] = {
@@ -118,6 +154,7 @@ _STORIES: Final[Mapping[str, str]] = {
     "swallow": "Its handler hangs, and will not be cancelled.",
     "raise": "Its handler raises.",
     "leak": "Its handler opens a file and starts a task, and forgets both.",
+    "stick": "Its handler opens a file on a drive that stops answering.",
     "limit": "Its handler starts tasks without end.",
 }
 

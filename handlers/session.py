@@ -97,9 +97,11 @@ def check_health(ctx: RunContext) -> None:
 
 @action()
 def tell_report(ctx: Context) -> None:
-    """What became of everything that a child held which ended before its parent did."""
+    """What became of everything that a child held which ended before its parent did, or that this actor could not let
+    go of itself."""
     payload = ctx.event.payload
-    ctx.emit("cleanup.report", {"actor": payload["path"], "report": payload["report"]})
+    if report := payload.get("report"):
+        ctx.emit("cleanup.report", {"actor": payload.get("path", "/"), "report": report})
 
 
 @check()

@@ -10,6 +10,7 @@ import { optionsForm } from "./form.js";
 import { Live } from "./live.js";
 import { Log } from "./log.js";
 import { Machines } from "./machines.js";
+import { repairs } from "./repair.js";
 import { reportTable } from "./report.js";
 import * as sessions from "./sessions.js";
 import { Tabs } from "./tabs.js";
@@ -261,15 +262,18 @@ function drawSay(found, isChess) {
   setText(byId("say-label"), isChess ? "A move, or a word to the arbiter" : "Write to the team");
 }
 
-let shownReport = null;
+let shownReport = null; // what it was drawn from
 function drawReport(found) {
-  const { report, ended } = found.store;
-  byId("report-panel").hidden = ended === null && report === null;
-  if (report === null || report === shownReport) return;
-  shownReport = report;
+  const { report, stuck, ended, sid } = found.store;
+  byId("report-panel").hidden = ended === null && stuck === null;
+  const drawn = ended === null ? stuck : (report ?? ended);
+  if (drawn === null || drawn === shownReport) return;
+  shownReport = drawn;
   byId("report").replaceChildren(
-    el("p", { class: "why", text: ended ? `Ended: ${ended.code}, ${ended.why}.` : "Waiting for a person: something could not be let go." }),
-    reportTable(report),
+    ...(ended === null
+      ? [el("p", { class: "why", text: "Waiting for a person: something could not be let go." }), repairs(sid)]
+      : [el("p", { class: "why", text: `Ended: ${ended.code}, ${ended.why}.` }), ...(report === null ? [] : [reportTable(report)])]),
+    ...(stuck === null ? [] : [ended === null ? "" : el("h3", { text: "Before that, a person had to help" }), reportTable(stuck)]),
   );
 }
 

@@ -13,6 +13,7 @@ export const WAYS = [
   { how: "swallow", title: "Swallow cancellation", text: "Its handler ignores being cancelled. After the grace it is ended by force." },
   { how: "raise", title: "Raise in a handler", text: "An exception nobody expected. It becomes an event, not a crash." },
   { how: "leak", title: "Leak a file and a task", text: "Nobody closes them. The clean-up finds both at the end." },
+  { how: "stick", title: "Leak a file that will not close", text: "The clean-up gets it wrong: a cross in the report, and the session waits for you." },
   { how: "limit", title: "Exceed a limit", text: "Tasks without end. The agent is stopped and the team is built again." },
 ];
 
@@ -55,7 +56,8 @@ class Experiment {
   see(frame, store) {
     if (frame.t !== "ev" || this.isOver) return;
     const { kind, data, seq } = frame;
-    if (kind === "cleanup.report" && this.isOrphaned) this.#reported(data, seq);
+    if (kind === "cleanup.report" && data.actor === "/" && this.held) this.#stuck(data.report, seq);
+    else if (kind === "cleanup.report" && this.isOrphaned) this.#reported(data, seq);
     else if (kind === "agent.broken" && data.agent === this.agent) this.#broken(data, seq);
     else if (kind === "session.ended") this.#ended(data);
     else if (kind === "agent.state" && data.actor === this.path) this.#agentMoved(data, seq);
@@ -89,7 +91,7 @@ class Experiment {
 
   #home(data) {
     this.isHome = true;
-    if (this.way.how === "leak" && this.held) {
+    if (this.held) {
       this.step("noticed", `Still held: ${this.held.join(", ")}. End the session to see them let go.`);
       this.mark.textContent = "!";
       this.mark.className = "mark held";
@@ -124,14 +126,35 @@ class Experiment {
     this.step(sort, `${mark} ${item.kind === "files" ? "file" : "task"} ${item.name.split("/").at(-1)}: ${item.verdict}`);
   }
 
+  /** The clean-up of the session could not let go of something. */
+  #stuck(report, seq) {
+    const own = worst(flatten(report).filter((item) => HELD.includes(item.kind) && this.held.some((name) => item.name.endsWith(name))));
+    for (const item of own) this.#verdict(item);
+    const left = own.filter((item) => item.verdict === "leaked").map((item) => item.name);
+    this.held = this.held.filter((name) => !own.some((item) => item.name.endsWith(name)) || left.some((one) => one.endsWith(name)));
+    if (this.held.length === 0) return this.end(true, "All of it was let go.");
+    this.step("noticed", "The session waits for a person, who may try again or write it off.", seq);
+    this.mark.textContent = "✗";
+    this.mark.className = "mark bad";
+    this.element.dataset.status = "stuck";
+    return undefined;
+  }
+
   #ended(data) {
     const items = flatten(data.report);
-    const own = this.held ? items.filter((item) => HELD.includes(item.kind) && this.held.some((name) => item.name.endsWith(name))) : [];
+    const own = this.held ? worst(items.filter((item) => HELD.includes(item.kind) && this.held.some((name) => item.name.endsWith(name)))) : [];
     for (const item of own) this.#verdict(item);
     const leaked = items.filter((item) => item.verdict === "leaked").length;
     if (this.held && own.length < this.held.length) this.end(false, "The report does not name everything that was left open.");
     else this.end(leaked === 0, leaked === 0 ? "The session has ended, and nothing of it is left." : `The session has ended; ${leaked} still there.`);
   }
+}
+
+/** One item for each name: what was passed up is told by what became of it there. */
+function worst(items) {
+  const found = new Map();
+  for (const item of items) if (item.verdict !== "passed" && found.get(item.name)?.verdict !== "leaked") found.set(item.name, item);
+  return [...found.values()];
 }
 
 /** A connection that was cut: from the last number before to the first after. */

@@ -2,7 +2,9 @@
 
 import { el } from "./dom.js";
 
-const VERDICTS = { released: ["✓", "let go"], forced: ["✓", "let go by force"], leaked: ["✗", "still there"] };
+const VERDICTS = { released: ["✓", "let go"], forced: ["✓", "let go by force"], leaked: ["✗", "still there"], passed: ["↑", "passed to its owner"] };
+
+const URGENT = ["forced", "passed", "leaked"]; // from the end: what somebody has to see stands first
 
 /** Every item of a report and of those inside it, with the actor that held it. */
 export function flatten(report, owner = "session") {
@@ -11,7 +13,9 @@ export function flatten(report, owner = "session") {
     const isChild = item.report !== undefined || item.kind === "children";
     const name = item.name.split("/").at(-1) || item.name;
     if (isChild) items.push(...flatten(item.report, owner === "session" ? name : `${owner} / ${name}`));
-    items.push({ ...item, owner, isChild });
+    // What a child could not let go is its owner's, and is counted there.
+    const verdict = item.verdict === "leaked" && owner !== "session" ? "passed" : item.verdict;
+    items.push({ ...item, owner, isChild, verdict });
   }
   return items;
 }
@@ -21,7 +25,7 @@ export function reportTable(report) {
   const counts = ["released", "forced", "leaked"].map((verdict) => items.filter((item) => item.verdict === verdict).length);
   const [released, forced, leaked] = counts;
   const text = leaked > 0 ? `${leaked} still there` : "Everything was let go";
-  const rows = items.map((item) => {
+  const rows = items.slice().sort((one, other) => URGENT.indexOf(other.verdict) - URGENT.indexOf(one.verdict)).map((item) => {
     const [mark, word] = VERDICTS[item.verdict] ?? ["?", item.verdict];
     return el(
       "tr",

@@ -26,6 +26,7 @@ export class Store extends EventTarget {
     this.move = null;
     this.result = null;
     this.report = null;
+    this.stuck = null; // the report of a clean-up that a person had to help
     this.ended = null;
     this.gone = new Set(); // orchestrators that have ended: one that starts again starts from nothing
   }
@@ -100,6 +101,7 @@ export class Store extends EventTarget {
     const { kind, data } = frame;
     if (STATE_KINDS[kind]) this.#moved(STATE_KINDS[kind], frame);
     else if (kind === "session.ended") this.#ended(data);
+    else if (kind === "cleanup.report" && data.actor === "/") this.stuck = data.report;
     else if (kind === "agent.message") this.#message(frame);
     else if (TOLD[kind]) this.#tell({ ...data, type: TOLD[kind], seq: frame.seq, ts: frame.ts });
     else if (kind === "input.request") {

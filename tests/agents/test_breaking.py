@@ -10,6 +10,7 @@ from engine.session import Session
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
 from examples.chess import TEAM
+from handlers.breaking import STUCK_S
 from server.config import HANDLER_MODULES
 
 COMPILED = machines(Path(__file__).parents[2] / "lifecycle.yaml", *HANDLER_MODULES)
@@ -145,3 +146,32 @@ async def test_what_cannot_be_broken_is_said(tmp_path: Path) -> None:
             outcome = await r.send(session, "break_it", payload)
             assert not outcome.ok, payload
         assert await r.updates(session, "agent.broken") == []
+
+
+@in_virtual_time
+async def test_what_cannot_be_closed_waits_for_a_person(tmp_path: Path) -> None:
+    """C1, C2: the report has a cross, nothing pretends to be clean, and trying again later ends it."""
+    async with rig(tmp_path) as r:
+        session = await r.create(data=CREATE)
+        assert await broken(r, session, "stick", 2.0) == ["begun", "held"]
+        (stuck,) = session.actors["/main/white"].holdings.held("files")
+        await r.send(session, "terminate")
+        await r.advance(1.0)
+        assert session.state == "error"
+        (told,) = await r.updates(session, "cleanup.report")
+        assert (told["data"]["actor"], told["data"]["report"]["leaked"]) == ("/", 1)
+        assert str(tmp_path) not in str(told["data"]), "where it lies on the server is no client's business"
+        assert not stuck.handle.closed
+        assert (await r.send(session, "retry_cleanup")).status == "refused", "it is no client's to decide"
+        await r.send(session, "retry_cleanup", origin="admin")
+        await r.advance(1.0)
+        assert session.state == "error", "too early"
+        await r.advance(STUCK_S)
+        await r.send(session, "retry_cleanup", origin="admin")
+        await r.advance(1.0)
+        assert session.is_ended
+        assert stuck.handle.closed
+        assert session.report is not None
+        assert [(item["name"], item["verdict"]) for item in session.report["items"]] == [
+            ("stuck-open-by-white", "released")
+        ]

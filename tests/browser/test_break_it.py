@@ -68,6 +68,31 @@ async def test_what_was_left_open_is_in_the_report(visitor: Visitor) -> None:
     await expect(page.locator("#report .verdict")).to_contain_text("Everything was let go")
 
 
+async def test_what_will_not_close_has_a_cross_until_a_person_tries_again(visitor: Visitor) -> None:
+    """The session waits in `error`; who has the key tries the clean-up again until the file has closed."""
+    page = await watch(visitor)
+    card = await harm(page, "stick")
+    await expect(card).to_have_attribute("data-status", "held")
+    await page.get_by_role("button", name="End the session").click()
+    await expect(page.locator("#live-session-error")).to_have_class(re.compile(r"\blit\b"))
+    await expect(card).to_have_attribute("data-status", "stuck")
+    assert "✗ file stuck-open-by-white: leaked" in await steps(card, "bad")
+    row = page.locator("#report tr[data-verdict=leaked]")
+    await expect(row).to_have_count(1)
+    await expect(row.locator("td.mark")).to_contain_text("✗")
+    await expect(page.locator("#report .verdict")).to_contain_text("1 still there")
+    again = page.get_by_role("button", name="Try the clean-up again")
+    for _ in range(40):  # the file decides when, and tells nobody
+        if await page.locator("#state").text_content() == "terminated":
+            break
+        if await again.is_visible():
+            await again.click()
+        await page.wait_for_timeout(300)
+    await expect(page.locator("#report .verdict").first).to_contain_text("Everything was let go")
+    await expect(card).to_have_attribute("data-status", "good")
+    assert "✓ file stuck-open-by-white: released" in await steps(card, "good")
+
+
 async def test_who_exceeds_a_limit_is_stopped_and_the_team_built_again(visitor: Visitor) -> None:
     """From the limit to the new team, with the clean-up of the old one."""
     page = await watch(visitor)
