@@ -201,6 +201,11 @@ def error(code: int, message: str, retry_ms: int | None) -> bytes:
     return frame("error", code=code, msg=message, retry_ms=retry_ms)
 
 
+def shown(sid: str, seq: int, update: bytes) -> bytes:
+    """An event as every client gets it, on every transport (L1)."""
+    return update if len(ev(update)) <= SERVER_FRAME_BYTES_MAX else truncated(sid, seq, update)
+
+
 def truncated(sid: str, seq: int, update: bytes) -> bytes:
     """The stand-in for an event that is larger than a server's frame may be; the whole is one page of the log."""
     plain = decode(update)

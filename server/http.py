@@ -25,6 +25,7 @@ from .pool import Pool
 from .problems import Problem, json, problem, problem_of_outcome
 from .protocol import Timing, digest
 from .rates import Rates
+from .sse import EventStream, cursor_of, is_asked_for
 
 PAGE_MAX: Final = 1000
 PAGE_BYTES_MAX: Final = 1024 * 1024
@@ -65,7 +66,7 @@ class Http:
             web.get(one, self.session),
             web.delete(one, self.end),
             web.post(one + "/commands", self.command),
-            web.get(one + "/log", self.page),
+            web.get(one + "/log", self.log),
             web.post(one + "/tokens", self.grant),
             web.delete(one + "/tokens/{id}", self.revoke),
         ]
@@ -138,6 +139,23 @@ class Http:
         if not outcome.ok:
             return problem_of_outcome(outcome, c=body.c if command else None, seq=outcome.seq or None)
         return web.Response(body=res(body.c, outcome), content_type="application/json")
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        return await (self.events(request) if is_asked_for(request) else self.page(request))
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """The log from where the client stands, for as long as it listens; 204 once it has read the end."""
+        with self._desk.manager.arrivals.one():
+            right = await self._right(request)
+            self._desk.check(right)
+            if self._desk.is_leaving:
+                raise Fault("leaving")
+            cur = cursor_of(request, right.session.epoch, int(read_query(request, PageQuery).after))
+            stream = EventStream(self._pool, right, cur, self._timing, time.monotonic)
+            if stream.is_read:
+                return web.Response(status=204)
+            stream.attach()
+        return await stream.run(request)
 
     async def page(self, request: web.Request) -> web.Response:
         session = (await self._right(request)).session

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -32,6 +34,15 @@ RESULTS_WAITING_MAX: Final = COMMANDS_IN_FLIGHT_MAX  # above it nothing is read;
 NOTES_WAITING_MAX: Final = 256  # volatile: above it the oldest is lost
 CLOSE_S: Final = 2.0  # for a close handshake; then the transport is cut
 LINGER_S: Final = 0.5
+
+
+def limit_unsent(transport: asyncio.WriteTransport) -> None:
+    """Let neither this process nor, where the system can, its kernel hold more for a peer that does not read."""
+    transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+    kernel = transport.get_extra_info("socket")
+    if kernel is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        with suppress(OSError):  # no TCP, or gone already
+            kernel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
 
 
 class Socket(web.WebSocketResponse[Any]):
@@ -94,7 +105,7 @@ class Outbox:
         self._has_beat = False
         self._goaway: bytes | None = None
         self._unwatch: list[Callable[[], object]] = []
-        transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+        limit_unsent(transport)
 
     def is_stopped(self) -> bool:
         return self.fault is not None
@@ -178,7 +189,7 @@ class Outbox:
             for seq, update in await session.log.read(self._cursor, PAGE_EVENTS):
                 if self.is_stopped():
                     return
-                await self._send(self._event(session.sid, seq, update))
+                await self._send(frames.ev(frames.shown(session.sid, seq, update)))
                 self._cursor = seq
                 await self._send_due()
         while self._notes and not self.is_stopped():
@@ -215,12 +226,6 @@ class Outbox:
     async def _send(self, payload: bytes) -> None:
         self.written += len(payload)
         await self._socket.send_frame(payload, WSMsgType.TEXT)
-
-    def _event(self, sid: str, seq: int, update: bytes) -> bytes:
-        payload = frames.ev(update)
-        if len(payload) <= frames.SERVER_FRAME_BYTES_MAX:
-            return payload
-        return frames.ev(frames.truncated(sid, seq, update))
 
     def _note(self, kind: str, data: Any) -> None:
         if kind == CHUNK and data["text"]:

@@ -7,16 +7,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from engine.errors import LimitExceeded
 from engine.session import Session
 
 from .codes import Fault, fault_of
 from .frames import Role
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 FULL_RETRY_MS: Final = 5000
 SWEEP_S: Final = 0.25  # how late a heartbeat or a time-out may be noticed
@@ -33,6 +30,31 @@ class Place:
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             give_back()
+
+
+class Connection(Protocol):
+    """What the pool asks of whoever listens to a session: a WebSocket, or a stream of server-sent events."""
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """(sid, cid) once it controls; observers have none."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def token_id(self) -> str: ...
+
+    def tick(self, now: float) -> None:
+        """Do what time has brought. Never waits."""
+
+    def leave(self) -> None:
+        """Tell its peer when to dial our successor."""
+
+    def stop(self, fault: Fault) -> None:
+        """Tell its peer why, and end."""
+
+    def surrender(self) -> Place | None:
+        """Give its place among the session's connections to whoever asks."""
 
 
 class Pool:

@@ -132,6 +132,23 @@ class Bucket:
         self._at = now
 
 
+class Progress:
+    """Whether a peer takes what it is sent, however slowly."""
+
+    def __init__(self, now: float, stuck_s: float) -> None:
+        self._stuck_s = stuck_s
+        self._moved_at = now
+        self._flushed = 0
+
+    def is_stuck(self, now: float, *, written: int, unsent: int) -> bool:
+        """written: bytes given to the transport so far; unsent: how many of them it still holds."""
+        flushed = written - unsent
+        if unsent == 0 or flushed != self._flushed:
+            self._flushed = flushed
+            self._moved_at = now
+        return now - self._moved_at >= self._stuck_s
+
+
 class ConnectionCore:
     """One connection's protocol state. random: uniform in [0, 1), for the jitter of heartbeats."""
 
@@ -142,8 +159,7 @@ class ConnectionCore:
         self._random = random
         self._accepted_at = accepted_at
         self._heard_at = accepted_at
-        self._moved_at = accepted_at
-        self._flushed = 0
+        self._progress = Progress(accepted_at, timing.stuck_s)
         self._beat_at = 0.0
         self._ended_at: float | None = None
         self._is_held = False
@@ -218,10 +234,10 @@ class ConnectionCore:
         self._heard_at = now
 
     def due(self, now: float, *, written: int, unsent: int) -> Due | None:
-        """What time has brought. written: bytes given to the transport so far; unsent: how many it still holds."""
+        """What time has brought. written and unsent as in Progress.is_stuck."""
         if self.phase is Phase.CLOSED:
             return None
-        if self._is_stuck(now, written - unsent, unsent):
+        if self._progress.is_stuck(now, written=written, unsent=unsent):
             return self._abort("a write made no progress")
         if self.phase is not Phase.OPEN:
             late = self.phase is Phase.NEW and now - self._accepted_at >= self._timing.hello_s
@@ -234,12 +250,6 @@ class ConnectionCore:
             self._beat_at = now + self._timing.heartbeat_s * (0.9 + 0.2 * self._random())
             return Beat()
         return None
-
-    def _is_stuck(self, now: float, flushed: int, unsent: int) -> bool:
-        if unsent == 0 or flushed != self._flushed:
-            self._flushed = flushed
-            self._moved_at = now
-        return now - self._moved_at >= self._timing.stuck_s
 
     def _abort(self, why: str) -> Abort:
         self.phase = Phase.CLOSED

@@ -7,28 +7,28 @@ from typing import Any, Final
 from engine.session import Session
 
 from . import frames
-from .frames import Hello
+from .frames import Cursor, Hello
 from .protocol import Timing
 
 COMMANDS_IN_FLIGHT_MAX: Final = 64  # of one cid; its highest c is less than this above its lowest unanswered
 
 
-def resume_point(session: Session, hello: Hello) -> tuple[int, bool]:
+def resume_point(session: Session, cur: Cursor | None) -> tuple[int, bool]:
     """(the number after which the log is sent, whether the client's own cursor goes on).
 
     A cursor of another log, or ahead of this one, cannot go on; the client is given a snapshot instead (L4).
     """
     head = session.log.head
-    if hello.cur is None:
+    if cur is None:
         return 0, True
-    if hello.cur.epoch == session.epoch and hello.cur.seq <= head:
-        return hello.cur.seq, True
+    if cur.epoch == session.epoch and cur.seq <= head:
+        return cur.seq, True
     return head, False
 
 
 def opening(session: Session, hello: Hello, timing: Timing) -> tuple[int, list[bytes]]:
     """(after, the first frames): a welcome, and a snap where the cursor does not go on."""
-    after, is_resumed = resume_point(session, hello)
+    after, is_resumed = resume_point(session, hello.cur)
     window_s = session.window_s
     first = [
         frames.frame(
