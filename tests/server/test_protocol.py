@@ -39,7 +39,7 @@ def test_a_hello_is_greeted_and_only_then_do_commands_count() -> None:
     meaning = it.on_text(text({**HELLO, "create": {"team": "chess", "options": {"seed": 7}}}), 1.0)
     assert isinstance(meaning, Greet)
     assert meaning.hello.create is not None
-    assert meaning.hello.create.data() == {"team": "chess", "options": {"seed": 7}}
+    assert (meaning.hello.create.team, meaning.hello.create.options) == ("chess", {"seed": 7})
     it.welcomed(1.0)
     delivered = it.on_text(text(CMD), 2.0)
     assert isinstance(delivered, Deliver)
