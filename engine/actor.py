@@ -14,7 +14,7 @@ from .codec import encode
 from .conditions import Conditions
 from .context import ActorView
 from .errors import ArgumentError, Busy, JournalError, Refused
-from .mailbox import Item, Mailbox
+from .mailbox import Item, Late, Mailbox, Waiter
 from .plan import KindPlan, StatePlan
 from .records import Event, Origin, Outcome
 from .resources import Holdings, Ledger, Resource
@@ -165,9 +165,9 @@ class Actor:
 
     # The mailbox and its pump
 
-    def post(self, event: Event, waiter: asyncio.Future[Outcome] | None = None) -> None:
+    def post(self, event: Event, waiter: Waiter = None, is_late: Late = None) -> None:
         """Put an event into the mailbox; no task exists while it is empty. Raises Busy if it is full."""
-        item = Item(event, waiter)
+        item = Item(event, waiter, is_late=is_late)
         if self.is_halted:
             self._turn_away(item)
             return

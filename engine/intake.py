@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import JournalError, Refused
-from .mailbox import Item
+from .mailbox import Item, Late
 from .records import ROOT, Caller, Command, Event, Origin, Outcome
 from .state import CIDS_MAX, Outcomes
 
@@ -21,6 +23,17 @@ SLOW_STORE: Final = Outcome("refused", "busy", "the store is slow; try again in 
 NOT_DECIDED: Final = (NOT_SERVED, STORE_AWAY, SLOW_STORE)  # they speak of nothing in the log, and wait for none of it
 
 
+EXPIRED: Final = Refused("expired", "its time to live was over; it was not applied")
+
+
+@dataclass(slots=True)
+class _Step:
+    """One numbered command's step. afterwards: what waits for its outcome."""
+
+    digest: str
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+
+
 class Intake:
     """One session's numbers: outcomes that are stored, and clients that have sent one since the process began."""
 
@@ -28,6 +41,7 @@ class Intake:
         self.outcomes = outcomes
         self._session = session
         self._cids: dict[str, None] = {}
+        self._under_way: dict[tuple[str, int], _Step] = {}
 
     def submit(
         self,
@@ -38,8 +52,9 @@ class Intake:
         origin: Origin,
         caller: Caller,
         command: Command | None,
+        is_late: Late = None,
     ) -> asyncio.Future[Outcome]:
-        """The outcome of one event from outside (M5); never raises."""
+        """The outcome of one event from outside (M5); never raises. is_late: as in Item."""
         session = self._session
         waiter: asyncio.Future[Outcome] = session.loop.create_future()
         early = self._early(to, name, command)
@@ -51,22 +66,43 @@ class Intake:
             receiver = session.actors.get(to)
             if receiver is None:
                 raise Refused("unknown_actor", f"there is no actor {to!r}; there are: {', '.join(session.actors)}")
-            receiver.post(replace(event, payload=receiver.accept(name, payload, origin)), waiter)
+            receiver.post(replace(event, payload=receiver.accept(name, payload, origin)), waiter, is_late)
         except Refused as refused:
-            self._refuse(Item(event, waiter), refused)
+            self.refuse(Item(event, waiter), refused)
         return waiter
 
-    def expire(self, name: str, command: Command) -> asyncio.Future[Outcome]:
-        """The outcome of a command whose time to live is over: the stored one, or a refusal that is stored now, so
-        that the number counts as answered and the next one is taken."""
+    def turn_away(self, name: str, command: Command, refused: Refused) -> asyncio.Future[Outcome]:
+        """The outcome of a command that is not to be applied any more, if it ever was: the stored one, that of the
+        step which is under way, or a refusal that is stored now, so that the number counts as answered."""
         waiter: asyncio.Future[Outcome] = self._session.loop.create_future()
-        early = self._early(ROOT, name, command)
-        if early is not None:
-            self._settle(Item(Event(name), waiter), early)
-        else:
-            event = Event(name, {}, "client", command=command)
-            self._refuse(Item(event, waiter), Refused("expired", "its time to live was over; it was not applied"))
+        self._turn_away(Item(Event(name, {}, "client", command=command), waiter), refused)
         return waiter
+
+    def _turn_away(self, item: Item, refused: Refused) -> None:
+        command = item.event.command
+        assert command is not None, "only what has a number is turned away"
+        if (step := self._under_way.get((command.cid, command.c))) is not None and step.digest == command.digest:
+            step.afterwards.append(partial(self._turn_away, item, refused))
+        elif (early := self._early(ROOT, item.event.name, command)) is not None:
+            self._settle(item, early)
+        else:
+            self.refuse(item, refused)
+
+    @contextmanager
+    def taking(self, item: Item) -> Iterator[None]:
+        """The step of an event is under way. What comes of its number meanwhile is not stored yet, but decided by it:
+        no other actor may begin the same one, and nobody may be told that it was not applied (L5)."""
+        command = item.event.command
+        if command is None or item.is_offer:
+            yield
+            return
+        step = self._under_way[command.cid, command.c] = _Step(command.digest)
+        try:
+            yield
+        finally:
+            del self._under_way[command.cid, command.c]
+            for callback in step.afterwards:
+                callback()
 
     def _early(self, to: str, name: str, command: Command | None) -> Outcome | None:
         """The answer that needs no step: of an ended session, of a number that came before or too late."""
@@ -101,12 +137,15 @@ class Intake:
             if found[0] != command.digest:
                 return Outcome("refused", "conflict", f"number {command.c} was used for something else")
             return replace(found[1], is_duplicate=True)
+        step = self._under_way.get((command.cid, command.c))
+        if step is not None and step.digest != command.digest:
+            return Outcome("refused", "conflict", f"number {command.c} is under way for something else")
         is_new = not self.outcomes.knows(command.cid) and command.cid not in self._cids
         if self.outcomes.is_forgotten(command.cid, command.c) or (is_new and command.c != 1):
             return Outcome("refused", "forgotten", f"the outcome of number {command.c} is not kept any more")
         return None
 
-    def _refuse(self, item: Item, refused: Refused) -> None:
+    def refuse(self, item: Item, refused: Refused) -> None:
         """A refusal is an outcome too: a numbered one is stored, but for `busy`, which may be tried again."""
         outcome = Outcome("refused", refused.code, refused.message)
         session = self._session

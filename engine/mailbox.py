@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,15 +13,19 @@ from .records import Event, Outcome
 
 MAILBOX_EVENTS_MAX: Final = 256  # ten seconds of typing at 25 events/s; beyond that a sender is broken
 RETRY_MS: Final = 250
+Waiter = asyncio.Future[Outcome] | None
+Late = Callable[[], bool] | None
 
 
 @dataclass(slots=True)
 class Item:
-    """An event and who waits for its outcome, if anybody does. is_offer: a deferred event on offer again."""
+    """An event and who waits for its outcome, if anybody does. is_offer: a deferred event on offer again.
+    is_late: asks whether its sender's time for it is over; then it is refused instead of begun."""
 
     event: Event
-    waiter: asyncio.Future[Outcome] | None = None
+    waiter: Waiter = None
     is_offer: bool = False
+    is_late: Late = None
 
     @property
     def is_withdrawn(self) -> bool:

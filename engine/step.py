@@ -18,6 +18,7 @@ from .custody import full_cleanup, prove_clean
 from .decide import Decision, decide
 from .ending import refused_at_the_end
 from .errors import HandlerFailed
+from .intake import EXPIRED
 from .mailbox import Item
 from .plan import Row
 from .records import Event, Outcome, Update
@@ -40,7 +41,15 @@ async def step(actor: Actor, item: Item) -> None:
     early = _early(actor, item)
     if early is not None:
         actor.session.settle(item, early)
-        return
+    elif item.is_late is not None and item.is_late():
+        actor.session.intake.refuse(item, EXPIRED)
+    else:
+        with actor.session.intake.taking(item):
+            await _begin(actor, item)
+
+
+async def _begin(actor: Actor, item: Item) -> None:
+    event = item.event
     try:
         decision = _decide(actor, event)
     except Exception as error:

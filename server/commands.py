@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from engine.errors import Refused
+from engine.intake import EXPIRED
 from engine.records import Caller, Command, Outcome
 from engine.session import Session
 
@@ -26,11 +28,19 @@ class Commands:
     """A command under way is a future, not a task; results go to outbox as they resolve.
 
     stop: ends the connection when the session is gone from here, since nothing can be decided here any more.
+    now: the clock of Deliver.expires_at.
     """
 
     def __init__(
-        self, session: Session, cid: str, caller: Caller, outbox: Outbox, stop: Callable[[Fault], None]
+        self,
+        session: Session,
+        cid: str,
+        caller: Caller,
+        outbox: Outbox,
+        stop: Callable[[Fault], None],
+        now: Callable[[], float],
     ) -> None:
+        self._now = now
         self._session = session
         self._cid = cid
         self._caller = caller
@@ -54,14 +64,25 @@ class Commands:
     def begin(self, order: Deliver) -> None:
         """Put a command in its actor's mailbox, behind those of this connection that wait for room in it."""
         waits = order.cmd.to in self._waiting and not self._is_urgent(order.cmd)
-        if waits or not self._submit(order):
+        if waits or not self._begin(order):
             self._waiting.setdefault(order.cmd.to, deque()).append(order)
             self._retry_later()
 
-    def tell_only(self, order: Deliver) -> None:
-        """A command whose time to live is over: its outcome is told, stored or `expired`; nothing is applied."""
+    def _begin(self, order: Deliver) -> bool:
+        """False if it has to wait for room."""
+        refused = order.refused or (EXPIRED if self._is_late(order) else None)
+        if refused is None:
+            return self._submit(order)
+        self.turn_away(order, refused)
+        return True
+
+    def _is_late(self, order: Deliver) -> bool:
+        return order.is_expired(self._now())
+
+    def turn_away(self, order: Deliver, refused: Refused) -> None:
+        """A command that is not applied: its outcome is told, the stored one or refused, which is stored then."""
         command = Command(self._cid, order.cmd.c, order.digest)
-        self._follow(order.cmd.c, self._session.intake.expire(order.cmd.name, command))
+        self._follow(order.cmd.c, self._session.intake.turn_away(order.cmd.name, command, refused))
 
     def _follow(self, c: int, outcome: asyncio.Future[Outcome]) -> None:
         self._in_flight.add(outcome)
@@ -93,6 +114,7 @@ class Commands:
             origin="client",
             caller=self._caller,
             command=Command(self._cid, cmd.c, order.digest),
+            is_late=partial(self._is_late, order),
         )
         if outcome.done() and outcome.result().code == "busy":
             return False
@@ -120,7 +142,7 @@ class Commands:
         """Try the commands again that found a full mailbox, each actor's in their order."""
         self._retry = None
         for to, lane in list(self._waiting.items()):
-            while lane and self._submit(lane[0]):
+            while lane and self._begin(lane[0]):
                 lane.popleft()
             if not lane:
                 del self._waiting[to]

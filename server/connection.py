@@ -227,7 +227,7 @@ class Connection:
     def _welcome(self, hello: frames.Hello, session: Session, caller: Caller) -> None:
         self._session = session
         if self.key is not None:
-            self._commands = Commands(session, self.key[1], caller, self._outbox, self.stop)
+            self._commands = Commands(session, self.key[1], caller, self._outbox, self.stop, self._now)
         self._unwelcomed.give_back()
         after, first = opening(session, hello, self._timing)
         self._core.welcomed(self._now())
@@ -249,10 +249,7 @@ class Connection:
             await self._held(commands.wait_room())
         if self.is_stopped():
             return
-        if order.is_expired(self._now()):
-            commands.tell_only(order)
-        else:
-            commands.begin(order)
+        commands.begin(order)
 
     async def _pause(self, seconds: float) -> None:
         if seconds > 0:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from engine.errors import Refused
+
 from .codes import Fault
 from .frames import (
     COMMAND_BYTES_MAX,
@@ -58,12 +60,14 @@ class Greet:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Send this command to its actor. wait_s: not before then (the rate). expires_at: None, or when it is too late."""
+    """Send this command to its actor. wait_s: not before then (the rate). expires_at: None, or when it is too late.
+    refused: why it cannot be applied, which is its outcome then: the number is used up."""
 
     cmd: Cmd
     digest: str
     wait_s: float
     expires_at: float | None
+    refused: Refused | None = None
 
     def is_expired(self, now: float) -> bool:
         return self.expires_at is not None and now >= self.expires_at
@@ -205,11 +209,11 @@ class ConnectionCore:
         wait_s = self._bucket.take(now)
         if self.role != "control":
             return Answer(refusal(cmd.c, "forbidden", "observers send no commands"), wait_s)
+        refused = None
         if size > COMMAND_BYTES_MAX:
-            text = f"a command may have {COMMAND_BYTES_MAX} bytes; this one has {size}"
-            return Answer(refusal(cmd.c, "too_large", text), wait_s)
+            refused = Refused("too_large", f"a command may have {COMMAND_BYTES_MAX} bytes; this one has {size}")
         expires_at = None if cmd.ttl_ms is None else now + cmd.ttl_ms / 1000
-        return Deliver(cmd, digest(cmd.name, cmd.args, cmd.to), wait_s, expires_at)
+        return Deliver(cmd, digest(cmd.name, cmd.args, cmd.to), wait_s, expires_at, refused)
 
     def _close(self, name: str, message: str) -> Close:
         self.phase = Phase.CLOSED

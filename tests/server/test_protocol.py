@@ -13,7 +13,7 @@ from engine.records import Outcome
 from server import frames
 from server.codes import REASON_BYTES_MAX, REMEDIES, Fault
 from server.frames import BadFrame, Cmd, Hello, parse
-from server.protocol import Abort, Answer, Beat, Bucket, Close, ConnectionCore, Deliver, Greet, Phase, Timing, digest
+from server.protocol import Abort, Beat, Bucket, Close, ConnectionCore, Deliver, Greet, Phase, Timing, digest
 
 TOKEN = "t" * 43
 HELLO = {"t": "hello", "token": TOKEN, "cid": "c1", "n": 1}
@@ -118,9 +118,9 @@ def test_a_large_command_is_answered_and_the_connection_lives() -> None:
     """Rule 14: 64 KiB is a command's limit, 128 KiB the socket's."""
     it = core(role="control")
     meaning = it.on_text(text({**CMD, "args": {"text": "x" * 70_000}}), 0.0)
-    assert isinstance(meaning, Answer)
-    answer = json.loads(meaning.payload)
-    assert (answer["t"], answer["c"], answer["err"]["code"]) == ("res", 1, "too_large")
+    assert isinstance(meaning, Deliver)
+    assert meaning.refused is not None
+    assert meaning.refused.code == "too_large"
     assert it.phase is Phase.OPEN
 
 
