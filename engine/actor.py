@@ -13,9 +13,10 @@ from .clock import Timer
 from .codec import encode
 from .conditions import Conditions
 from .context import ActorView
-from .errors import ArgumentError, Busy, JournalError, Refused
+from .errors import Busy, JournalError, Refused
 from .mailbox import Item, Late, Mailbox, Waiter
 from .plan import KindPlan, StatePlan
+from .reception import accept
 from .records import Event, Origin, Outcome
 from .resources import Holdings, Ledger, Resource
 from .scope import GRACE_S, end_task
@@ -113,6 +114,12 @@ class Actor:
     def is_ending(self) -> bool:
         return self.state_plan.is_ending
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing of it goes on and nothing waits for it, but time."""
+        has_mail = self._pump is not None or len(self.mailbox) > 0
+        return not has_mail and (self.activity is None or self.activity.task.done())
+
     def view(self) -> ActorView:
         return ActorView(self.path, self.kind, self.state, self.is_ending)
 
@@ -152,16 +159,7 @@ class Actor:
 
     def accept(self, event: str, payload: Mapping[str, Any], origin: Origin) -> dict[str, Any]:
         """The payload as declared. Raises Refused: unknown_event, forbidden or bad_payload."""
-        declared = self.plan.events.get(event)
-        if declared is None:
-            takes = _names(self.plan, origin)
-            raise Refused("unknown_event", f"a {self.kind} takes no event {event!r} from a {origin}; it takes {takes}")
-        if origin not in declared.senders:
-            raise Refused("forbidden", f"{event!r} of a {self.kind} may not come from a {origin}")
-        try:
-            return declared.payload.check(payload)
-        except ArgumentError as error:
-            raise Refused("bad_payload", f"{event}: {error}") from None
+        return accept(self.plan, event, payload, origin)
 
     # The mailbox and its pump
 
@@ -320,17 +318,18 @@ class Actor:
 
     # Back from the log
 
-    def restore(self, image: ActorImage) -> None:
-        """Bring timers, surviving resources and the mailbox back; `restored` goes first, then what is owed."""
+    def restore(self, image: ActorImage, *, is_quiet: bool) -> None:
+        """Bring timers, surviving resources and the mailbox back; `restored` goes first, then what is owed, unless
+        it is_quiet: then nothing happens but what time brings."""
         for kind, name, handle in image.holds:
             self.holdings.hold(Resource(kind, name, handle, self.path, self.now(), survives=True), reserve=False)
-        if not self.state_plan.is_final:
+        if not self.state_plan.is_final and not is_quiet:
             self.post(Event("restored", {"ran": {str(index): value for index, value in image.ran.items()}}))
             for owed in image.owed:
                 self.post(owed)
-            self.arm(image.deadlines)
+            self.mailbox.offer_deferred()
+        self.arm(image.deadlines)
         self.holdings.account(len(encode(self.data)))
-        self.mailbox.offer_deferred()
 
     def resume(self, event: Event) -> None:
         """After `restored`: the activity goes on if the state was not left and it was not over already."""
@@ -343,7 +342,3 @@ class Actor:
     async def close(self) -> None:
         """End what the present state owns, without a record."""
         await self.leave(waits_for_cleanup=False)
-
-
-def _names(plan: KindPlan, origin: Origin) -> str:
-    return ", ".join(sorted(name for name, event in plan.events.items() if origin in event.senders)) or "none"

@@ -7,13 +7,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from .clock import Clock
 from .journal.base import Journal, SessionRow
 from .session import Session
 
 IN_MEMORY_MAX: Final = 256
 RETENTION_S: Final = 24 * 3600.0  # how long the log of an ended session is kept (protocol.md, rule 11)
-SWEEP_S: Final = 600.0
 
 log = logging.getLogger("steward.archive")
 
@@ -26,7 +24,7 @@ class Archive:
     ) -> None:
         self._journal = journal
         self._load = load
-        self._retention_s = retention_s
+        self.retention_s = retention_s
         self._sessions: OrderedDict[str, Session] = OrderedDict()
 
     def keep(self, session: Session) -> None:
@@ -46,11 +44,12 @@ class Archive:
             self.keep(session)
         return session
 
-    async def sweep(self, clock: Clock) -> None:
-        """Drop the logs whose time is over."""
-        before = clock.now() - self._retention_s
-        for row in await self._journal.sessions():
-            if row.ended_at is not None and row.ended_at < before:
-                self._sessions.pop(row.sid, None)
-                await self._journal.drop(row.sid)
-                log.info("the log of %s is dropped", row.sid, extra={"sid": row.sid})
+    async def drop(self, sid: str) -> None:
+        """Forget a session whole: the time for which its log is kept is over. Raises JournalError."""
+        self._sessions.pop(sid, None)
+        await self._journal.drop(sid)
+        log.info("the log of %s is dropped", sid, extra={"sid": sid})
+
+    def forget(self, sid: str) -> None:
+        """Read it anew when it is next asked for."""
+        self._sessions.pop(sid, None)

@@ -112,8 +112,8 @@ class SessionHealthMonitor:
         return None if answer is None else str(answer)
 
     async def check_session_health(self, sid: str) -> HealthStatus:
-        """Run all checks of a session now. Raises Refused if it is not up."""
-        session = next((one for one in self._manager.sessions() if one.sid == sid), None)
+        """Run all checks of a session now. Raises Refused if it is not live, JournalError if it cannot be woken."""
+        session = await self._manager.find(sid)
         if session is None or session.root is None:
             raise Refused("unknown_session", "there is no such session that is up")
         found = [one for actor in session.find_actors() for one in await self._findings(actor)]

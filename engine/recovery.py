@@ -1,5 +1,4 @@
-"""The way back from the log: reading stored sessions, as patiently as the store needs, and refusing what this process
-cannot go on with."""
+"""The way back from the log: reading stored sessions, taking them over, and naming those that cannot go on here."""
 
 from __future__ import annotations
 
@@ -11,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import Corrupt, JournalError, StewardError, UnknownFormat
+from .errors import Corrupt, StewardError, UnknownFormat
 from .journal.base import Journal, SessionRow
 from .plan import KindPlan
+from .reconcile import Reading, StoredView
 from .records import Record
 from .state import SessionImage, fold
 
@@ -25,54 +25,59 @@ log = logging.getLogger("steward.recovery")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A session as its log tells it; row is under our own fence if the session goes on."""
+class Found:
+    """A stored session as its log tells it. lost: kinds and states of its actors that the lifecycle file lost."""
 
     row: SessionRow
     image: SessionImage
+    reading: Reading = "whole"
+    why: str = ""
+    lost: tuple[str, ...] = ()
+
+    @property
+    def view(self) -> StoredView:
+        return StoredView(self.row.fence, self.row.ended_at, self.reading, self.why)
 
 
 class Recovery:
     """unreadable: sessions that are left as they are, and why (R4)."""
 
-    def __init__(self, journal: Journal, source: random.Random) -> None:
+    def __init__(self, journal: Journal, plans: Mapping[str, KindPlan], source: random.Random) -> None:
         self.unreadable: dict[str, str] = {}
         self._journal = journal
+        self._plans = plans
         self._random = source
         self._rebuilt: dict[str, tuple[int, float]] = {}
 
-    async def read(self, row: SessionRow) -> Stored | None:
-        """Claim a session that has not ended, and fold its log; None if it is gone, or named in unreadable.
+    async def look(self, row: SessionRow) -> Found:
+        """Read a session's log; nothing of it is changed. Raises JournalError if the store does not answer."""
+        try:
+            image = _fold(await self._journal.records(row.sid))
+        except (UnknownFormat, Corrupt) as error:
+            return Found(row, SessionImage(), "unreadable", str(error))
+        lost = tuple(
+            f"{actor.kind}.{actor.state}"
+            for actor in image.actors.values()
+            if actor.kind not in self._plans or actor.state not in self._plans[actor.kind].states
+        )
+        if lost:
+            return Found(row, image, "lost", f"the lifecycle file has no {', '.join(lost)} any more", lost)
+        return Found(row, image)
 
-        Raises JournalError if the store does not answer: then nothing is known of it, and it may be asked again.
+    async def claim(self, found: Found) -> SessionRow | None:
+        """Make a session ours (L6); None if it is gone, or was written to since it was looked at.
+
+        Raises JournalError if the store does not answer.
         """
         try:
-            claimed = row if row.ended_at is not None else await self._journal.claim(row.sid)
-            return Stored(claimed, _fold(await self._journal.records(row.sid)))
+            row = await self._journal.claim(found.row.sid)
         except KeyError:
             return None
-        except (UnknownFormat, Corrupt) as error:
-            self.name_unreadable(row.sid, error)
-            return None
+        return row if row.rev == found.row.rev else None
 
-    def name_unreadable(self, sid: str, error: Exception) -> None:
-        self.unreadable[sid] = str(error)
-        log.error("session %s is left as it is: %s", sid, error, extra={"sid": sid})
-
-    async def read_patiently(self, sid: str) -> Stored | None:
-        """read(), again and again with growing pauses until the store answers. Ends with its task."""
-        attempt = 0
-        while True:
-            try:
-                row = await self._journal.session(sid)
-                return await self.read(row) if row is not None else None
-            except Corrupt as error:
-                self.name_unreadable(sid, error)
-                return None
-            except JournalError as error:
-                log.warning("session %s does not come back yet: %s", sid, error, extra={"sid": sid})
-            await asyncio.sleep(self._pause_s(attempt))
-            attempt += 1
+    def name_unreadable(self, sid: str, why: str) -> None:
+        self.unreadable[sid] = why
+        log.error("session %s is left as it is: %s", sid, why, extra={"sid": sid})
 
     async def pause_before_rebuild(self, sid: str, now: float) -> None:
         """Nothing for the first time; then longer each time, so that what fails at once does not spin (R2)."""
@@ -80,12 +85,13 @@ class Recovery:
         count = 0 if now - at > QUIET_S else count
         self._rebuilt[sid] = (count + 1, now)
         if count:
-            await asyncio.sleep(self._pause_s(count))
+            await asyncio.sleep(self.pause_s(count))
 
     def forget(self, sid: str) -> None:
         self._rebuilt.pop(sid, None)
 
-    def _pause_s(self, attempt: int) -> float:
+    def pause_s(self, attempt: int) -> float:
+        """How long to leave a store alone that did not answer for the attempt-th time."""
         longest = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(attempt, 16))
         return self._random.uniform(longest / 2, longest)
 
@@ -100,17 +106,11 @@ def _fold(records: Iterable[bytes]) -> SessionImage:
         raise UnknownFormat(f"its log holds what is no record: {type(error).__name__}: {error}") from error
 
 
-def refuse_vanished(stored: Iterable[Stored], plans: Mapping[str, KindPlan]) -> None:
-    """Raises StewardError, with the count, if a stored actor is of a kind or in a state that the file lost."""
-    lost = Counter(
-        f"{actor.kind}.{actor.state}"
-        for one in stored
-        for actor in one.image.actors.values()
-        if actor.kind not in plans or actor.state not in plans[actor.kind].states
+def refusal(found: Iterable[Found]) -> StewardError:
+    """Of a start under a lifecycle file that has lost states of stored actors; with the count."""
+    lost = Counter(name for one in found for name in one.lost)
+    which = ", ".join(f"{name} ({count})" for name, count in sorted(lost.items()))
+    return StewardError(
+        f"stored actors are in states that the lifecycle file no longer has: {which}; "
+        "bring the states back, or let these sessions end under the old file first"
     )
-    if lost:
-        which = ", ".join(f"{name} ({count})" for name, count in sorted(lost.items()))
-        raise StewardError(
-            f"stored actors are in states that the lifecycle file no longer has: {which}; "
-            "bring the states back, or let these sessions end under the old file first"
-        )

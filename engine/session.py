@@ -57,6 +57,8 @@ class Session:
         self.images = image.actors
         self._pending = image.pending
         self.attachments = Attachments(self._connected)
+        self.owes_restored: tuple[str, ...] = ()  # paths of actors that were woken for a deadline alone
+        self.touched_at = self.clock.now()  # when somebody looked it up last
         if row.ended_at is not None:
             self.ended.set_result(None)
 
@@ -316,31 +318,12 @@ class Session:
         await self.log.drain()
         return leaks
 
-    def restore(self, leaks: Iterable[Leak] = ()) -> None:
-        """Build the actors from the image, parents first, then let them go on. leaks: what the session could not let
-        go of when it stopped in this process before."""
-        images = list(self.images.values())
-        for image in images:
-            parent = self.actors[image.parent] if image.parent is not None else None
-            actor = Actor(self, self.plans[image.kind], parent, image)
-            self.actors[image.path] = actor
-            if parent is not None:
-                parent.children[actor.id] = actor
-        for image in images:
-            self.actors[image.path].restore(image)
+    def restored(self, *, is_quiet: bool) -> None:
+        """The actors are there again: they are told what holds, and what is owed to them."""
         self.images = {ROOT: self.images[ROOT]}
-        for resource, entry in leaks:
-            self._inherit(resource, entry)
-        self._connected()
+        if not is_quiet:
+            self._connected()
         self.deliver(self._pending.values())
-
-    def _inherit(self, resource: Resource, entry: CleanupPlan | None) -> None:
-        assert self.root is not None
-        if resource.kind == "tasks":
-            self.root.holdings.adopt(resource.handle)
-        else:
-            self.root.holdings.hold(resource, reserve=False)
-            self.root.inherited[resource] = entry
 
     def find_actors(self) -> Iterator[Actor]:
         return iter(list(self.actors.values()))

@@ -7,30 +7,33 @@ import base64
 import logging
 import random
 import secrets
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from .admission import Admission
-from .archive import RETENTION_S, SWEEP_S, Archive
+from .archive import RETENTION_S, Archive
 from .arrivals import Arrivals
 from .audit import WRITTEN_OFF_MAX, WrittenOff
-from .clock import Clock, Timer
-from .errors import Fenced, JournalError, Refused
+from .clock import Clock
+from .errors import JournalError, Refused
 from .family import add_actor
 from .health import SessionHealthMonitor
 from .intake import NOT_SERVED
 from .journal.base import Journal, SessionRow, TokenRow
 from .machine import LifecycleMachine, only_root, plan_of
-from .places import Places
 from .plan import KindPlan
 from .records import ROOT, Caller, Command, Event, Origin, Outcome
-from .recovery import Recovery, Stored, refuse_vanished
+from .recovery import Recovery
 from .resources import Resource
-from .session import Leak, Session
+from .rest import Rest
+from .revival import rouse
+from .roster import Roster, Sleeper
+from .session import Session
 from .sessionlog import SessionLog
 from .state import SessionImage
 from .tasks import EngineTasks, install_task_factory, remove_task_factory
+from .upkeep import Upkeep
 from .watchdog import Watchdog
 
 SID_BYTES: Final = 16
@@ -51,6 +54,7 @@ class SessionManager:
         random_source: random.Random | None = None,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
         retention_s: float = RETENTION_S,
+        idle_memory_s: float | None = None,
     ) -> None:
         self.machines = machines
         self.plans: Mapping[str, KindPlan] = {kind: plan_of(machine) for kind, machine in machines.items()}
@@ -59,20 +63,18 @@ class SessionManager:
         self.written_off_list: deque[WrittenOff] = deque(maxlen=WRITTEN_OFF_MAX)
         self.arrivals = Arrivals()
         self.is_leaving = False
-        self.created = 0
-        self.finished = 0
         self.clock: Clock
         self.root_kind = root_kind or only_root(self.plans)
         self._journal = journal
-        self._recovery = Recovery(journal, self.random)
-        self._found: list[Stored] = []
-        self._returning: set[str] = set()
         self._token_bytes = token_bytes
-        self._sessions: dict[str, Session] = {}
-        self._archive = Archive(journal, self._load_ended, retention_s=retention_s)
-        self._places = Places(self.plans[self.root_kind].limits)
+        self._roster = Roster(self.plans[self.root_kind].limits)
         self._tasks = EngineTasks()
-        self._sweep: Timer | None = None
+        self._recovery = Recovery(journal, self.plans, self.random)
+        self._archive = Archive(journal, self._load_ended, retention_s=retention_s)
+        self._rest = Rest(self, self._roster, journal, self._recovery, self._tasks)
+        self._upkeep = Upkeep(
+            self, self._roster, journal, self._recovery, self._archive, self._rest, self._tasks, idle_memory_s
+        )
         self._monitor = SessionHealthMonitor(self)
         self._watchdog = Watchdog()
         self.admission = Admission(lambda: self._watchdog.lag_s, self._store_moved, self.random)
@@ -86,17 +88,9 @@ class SessionManager:
         self.clock = Clock(loop)
         install_task_factory(loop)
         await self._journal.open()
-        for row in await self._journal.sessions():
-            if row.ended_at is None:
-                await self._come_back(row)
-        refuse_vanished(self._found, self.plans)
-        for stored in self._found:
-            self._bring_back(stored)
-            self.created += 1
-        self._found.clear()
+        await self._upkeep.start()
         self._monitor.start()
         self._watchdog.start(loop)
-        self._sweep = self.clock.call_at(self.clock.now() + SWEEP_S, self._sweep_archive)
 
     async def shutdown(self, grace_s: float) -> None:
         """Leave: refuse what is new, give sessions that are ending half the grace, stop the rest without a record.
@@ -105,18 +99,17 @@ class SessionManager:
         """
         self.is_leaving = True
         self._monitor.stop()
-        if self._sweep is not None:
-            self._sweep.cancel()
+        self._upkeep.stop()
         try:
             # Creations and rebuilds under way: each leaves a whole session in the log, or none.
             await self._tasks.end(grace_s / 4)
-            ending = [one.ended for one in self._sessions.values() if _is_cleaning(one)]
+            ending = [one.ended for one in self.sessions() if _is_cleaning(one)]
             if ending:
                 await asyncio.wait(ending, timeout=grace_s / 4)
             async with asyncio.timeout(grace_s / 2):
-                await asyncio.gather(*(session.dissolve() for session in list(self._sessions.values())))
+                await asyncio.gather(self._rest.all_gone(), *(one.dissolve() for one in self.sessions()))
         except TimeoutError:
-            log.error("the grace of %g s is over; %d sessions were cut short", grace_s, len(self._sessions))
+            log.error("the grace of %g s is over; %d sessions were cut short", grace_s, len(self.sessions()))
         finally:
             await self._let_go()
 
@@ -125,8 +118,8 @@ class SessionManager:
         self._watchdog.stop()
         self.admission.stop()
         self.clock.close()
-        left = list(self._sessions.values())
-        self._sessions.clear()
+        left = self.sessions()
+        self._roster.up.clear()
         for session in (one for one in left if not one.log.is_settled):
             session.log.abandon(JournalError("this server has left"))
         remove_task_factory(asyncio.get_running_loop())
@@ -137,23 +130,36 @@ class SessionManager:
     @property
     def live(self) -> int:
         """Sessions that are up or being created; exactly what the limit `live` counts."""
-        return self._places.taken
+        return self._roster.places.taken
 
     @property
     def unreadable(self) -> Mapping[str, str]:
         """Stored sessions that are left as they are, by sid, and why (R4)."""
         return self._recovery.unreadable
 
+    @property
+    def created(self) -> int:
+        return self._roster.created
+
+    @property
+    def finished(self) -> int:
+        return self._roster.finished
+
     def sessions(self) -> list[Session]:
-        return list(self._sessions.values())
+        """Those that are in memory."""
+        return list(self._roster.up.values())
+
+    def asleep(self) -> list[Sleeper]:
+        """Those that left memory and come back for whatever is next; they are live like the others."""
+        return list(self._roster.asleep.values())
 
     def counts(self) -> dict[str, Any]:
-        states = Counter(session.state for session in self._sessions.values())
         return {
             "created": self.created,
             "final": self.finished,
-            "live": self._places.taken,
-            "by_state": dict(sorted(states.items())),
+            "live": self.live,
+            "asleep": len(self._roster.asleep),
+            "by_state": self._roster.states(),
             "timers": len(self.clock),
             "unreadable": len(self.unreadable),
             "written_off": len(self.written_off_list),
@@ -177,7 +183,7 @@ class SessionManager:
             raise _leaving()
         if (refused := self.admission.refusal_of_session()) is not None:
             raise refused
-        self._places.reserve(user)
+        self._roster.places.reserve(user)
         try:
             sid = "s." + base64.b32encode(self._token_bytes(SID_BYTES)).decode().lower().rstrip("=")
             row = SessionRow(sid, user, self._token_bytes(6).hex(), self.clock.now())
@@ -185,7 +191,7 @@ class SessionManager:
             content = {**(data or {}), "roles": sorted(roles)}
             making = self._tasks.start(self._make(row, content, right), f"{sid} create")
         except BaseException:
-            self._places.give_back(user)
+            self._roster.places.give_back(user)
             raise
         try:
             return await asyncio.shield(making)
@@ -195,7 +201,8 @@ class SessionManager:
             raise
 
     async def _make(self, row: SessionRow, data: dict[str, Any], token: TokenRow | None) -> Session:
-        session = Session(self, row, self._log(row), SessionImage())
+        session = self.build(row, SessionImage())
+        self._roster.coming.add(row.sid)
         try:
             tokens = (token,) if token is not None else ()
             root = add_actor(session, self.root_kind, None, ROOT, data, row=row, tokens=tokens)
@@ -204,14 +211,16 @@ class SessionManager:
                 raise JournalError(f"the session was not stored: {session.log.error}")
         except BaseException:
             session.is_failed = True
-            self._places.give_back(row.user)
+            self._roster.places.give_back(row.user)
             raise
+        finally:
+            self._roster.coming.discard(row.sid)
         if self.is_leaving:
             # It is in the log, whole: the next process ends it, as one that was still beginning.
-            self._places.give_back(row.user)
+            self._roster.places.give_back(row.user)
             raise _leaving()
-        self.created += 1
-        self._sessions[row.sid] = session
+        self._roster.created += 1
+        self._roster.up[row.sid] = session
         root.conditions.hold("last_connection_lost")
         root.start(Event("created"))
         return session
@@ -244,9 +253,14 @@ class SessionManager:
 
         Raises JournalError if the store does not answer, or has not for this session since the start.
         """
-        if sid in self._sessions:
-            return self._sessions[sid]
-        if sid in self._returning:
+        session = self._roster.up.get(sid)
+        if session is None and sid in self._roster.asleep:
+            session = await self._rest.wake(sid)
+        if session is not None:
+            session.touched_at = self.clock.now()
+            rouse(session)
+            return session
+        if sid in self._roster.coming or sid in self._upkeep.unsure:
             raise JournalError("the session is being brought back; try again")
         return await self._archive.find(sid)
 
@@ -264,81 +278,44 @@ class SessionManager:
     # What sessions tell us
 
     def session_ended(self, session: Session) -> None:
-        if self._sessions.pop(session.sid, None) is not None:
-            self.finished += 1
-            self._places.give_back(session.user)
-            self._recovery.forget(session.sid)
+        self._roster.end(session)
+        self._recovery.forget(session.sid)
         self._archive.keep(session)
 
     def session_failed(self, session: Session, error: Exception) -> None:
         log.error("session %s is rebuilt from its log: %s", session.sid, error, extra={"sid": session.sid})
-        if session.sid in self._sessions and not self.is_leaving:
-            self._tasks.start(self._rebuild(session, error), f"{session.sid} rebuild")
+        if session.sid in self._roster.up and not self.is_leaving:
+            self._upkeep.rebuild(session, error)
 
     def written_off(self, session: Session, resource: Resource, reason: str, caller: Caller) -> None:
         entry = WrittenOff(session.sid, resource.kind, resource.name, reason, caller.user, self.clock.now())
         self.written_off_list.append(entry)
         log.warning("written off: %s %s of %s by %r: %s", entry.kind, entry.name, entry.sid, entry.user, reason)
 
-    async def _rebuild(self, session: Session, error: Exception) -> None:
-        """Stop what is left of it in memory, then bring it back from its log, however long the store needs."""
-        leaks = await session.dissolve()
-        stored = None
-        if isinstance(error, Fenced):
-            self._recovery.name_unreadable(session.sid, error)  # another writer has it: not ours any more (L6)
-        else:
-            await self._recovery.pause_before_rebuild(session.sid, self.clock.now())
-            stored = await self._recovery.read_patiently(session.sid)
-        self._sessions.pop(session.sid, None)
-        self._places.give_back(session.user)
-        if stored is not None:
-            self._bring_back(stored, leaks)
-
-    async def _come_back(self, row: SessionRow) -> None:
-        """Read one stored session at the start; one that the store cannot give now comes back when it can."""
-        try:
-            stored = await self._recovery.read(row)
-        except JournalError:
-            self._returning.add(row.sid)
-            self._tasks.start(self._return(row.sid), f"{row.sid} return")
-            return
-        if stored is not None:
-            self._found.append(stored)
-
-    async def _return(self, sid: str) -> None:
-        stored = await self._recovery.read_patiently(sid)
-        self._returning.discard(sid)
-        if stored is not None:
-            self.created += 1
-            self._bring_back(stored)
-
-    def _bring_back(self, stored: Stored, leaks: Iterable[Leak] = ()) -> None:
-        row = stored.row
-        session = Session(self, row, self._log(row), stored.image)
-        self._sessions[row.sid] = session
-        self._places.take(row.user)
-        session.restore(leaks)
+    def build(self, row: SessionRow, image: SessionImage) -> Session:
+        """The object of a session, with nobody in it yet."""
+        return Session(self, row, self._log(row), image)
 
     def _log(self, row: SessionRow) -> SessionLog:
         def failed(error: Exception) -> None:
-            session = self._sessions.get(row.sid)
+            session = self._roster.up.get(row.sid)
             if session is not None:
                 session.fail(error)
+            self._archive.forget(row.sid)
 
         return SessionLog(self._journal, row, failed, self.admission)
 
     def _store_moved(self) -> None:
         """It went away, or came back: whoever is connected is told."""
-        for session in self._sessions.values():
+        for session in self.sessions():
             session.log.tell_degraded()
 
     async def _load_ended(self, row: SessionRow) -> Session | None:
-        found = await self._recovery.read(row)
-        return Session(self, found.row, self._log(found.row), found.image) if found is not None else None
-
-    def _sweep_archive(self) -> None:
-        self._tasks.start(self._archive.sweep(self.clock), "sweep of old logs")
-        self._sweep = self.clock.call_at(self.clock.now() + SWEEP_S, self._sweep_archive)
+        found = await self._recovery.look(row)
+        if found.reading == "unreadable":
+            self._recovery.name_unreadable(row.sid, found.why)
+            return None
+        return self.build(row, found.image)
 
 
 def _leaving() -> Refused:

@@ -1,0 +1,92 @@
+"""How a session comes back into memory from its image, and when it may leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .actor import Actor
+from .records import ROOT, Event
+from .resources import Resource
+
+if TYPE_CHECKING:
+    from .plan import CleanupPlan
+    from .session import Leak, Session
+
+
+def restore(session: Session, leaks: Iterable[Leak] = (), *, is_quiet: bool = False) -> None:
+    """Build the actors from the image, parents first, then let them go on. leaks: what the session could not let
+    go of when it stopped in this process before.
+
+    is_quiet: it was woken for a deadline. That alone happens, in the states that are stored; `restored`, which may
+    begin waits anew, is owed until anything else is to be done (rouse).
+    """
+    images = list(session.images.values())
+    for image in images:
+        parent = session.actors[image.parent] if image.parent is not None else None
+        actor = Actor(session, session.plans[image.kind], parent, image)
+        session.actors[image.path] = actor
+        if parent is not None:
+            parent.children[actor.id] = actor
+    if is_quiet:
+        session.owes_restored = tuple(session.actors)
+        session.actors[ROOT].conditions.hold("last_connection_lost")
+    for image in images:
+        session.actors[image.path].restore(image, is_quiet=is_quiet)
+    for resource, entry in leaks:
+        _inherit(session.actors[ROOT], resource, entry)
+    session.restored(is_quiet=is_quiet)
+    if is_quiet and _begins_work(session):
+        session.clock.call_at(session.clock.now(), partial(rouse, session))  # behind the deadlines that are due
+
+
+def _inherit(root: Actor, resource: Resource, entry: CleanupPlan | None) -> None:
+    if resource.kind == "tasks":
+        root.holdings.adopt(resource.handle)
+    else:
+        root.holdings.hold(resource, reserve=False)
+        root.inherited[resource] = entry
+
+
+def _begins_work(session: Session) -> bool:
+    """Whether a deadline that is due leads to an activity, which may need what the other actors hold."""
+    now = session.clock.now()
+    return any(
+        (plan := actor.plan.states[row.to]).run and not plan.is_ending
+        for actor in session.find_actors()
+        for name, timer in actor.timers.items()
+        if timer.deadline <= now
+        for row in actor.state_plan.rows.get(name, ())
+        if row.to is not None
+    )
+
+
+def rouse(session: Session) -> None:
+    """Something is to be done after all: whoever was restored quietly gets its `restored`, parents first."""
+    owed, session.owes_restored = session.owes_restored, ()
+    if session.root is None or session.root.is_ending:
+        return  # it only ends, and needs nothing for that
+    for path in owed:
+        actor = session.actors.get(path)
+        if actor is not None and not actor.state_plan.is_final:
+            actor.post(Event("restored", {"ran": {}}))
+            actor.mailbox.offer_deferred()
+
+
+def is_idle(session: Session) -> bool:
+    """Whether nothing of it goes on: no connection, no activity, no mail, nothing on its way to the store."""
+    root = session.root
+    if root is None or session.is_failed or session.connections or root.state_plan.is_quarantine:
+        return False
+    return session.log.is_settled and all(_is_at_rest(actor) for actor in session.find_actors())
+
+
+def _is_at_rest(actor: Actor) -> bool:
+    is_held = actor.holdings.ledger.counts["processes"] > 0 or bool(actor.inherited)
+    return actor.is_at_rest and not is_held
+
+
+def wake_at(session: Session) -> float | None:
+    """The earliest deadline of all its actors."""
+    return min((timer.deadline for actor in session.find_actors() for timer in actor.timers.values()), default=None)

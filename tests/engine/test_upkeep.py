@@ -1,0 +1,121 @@
+"""Every now and then what is stored and what is in memory are made to agree."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import small_handlers
+
+from engine.archive import RETENTION_S
+from engine.errors import JournalError
+from engine.journal.memory import MemoryJournal
+from engine.records import Command
+from engine.testing.away import Disk
+from engine.testing.rig import Rig, machines
+from engine.testing.virtual import in_virtual_time
+from engine.upkeep import RECONCILE_S
+
+COMPILED = machines(Path(__file__).parent / "files" / "small.yaml", small_handlers)
+
+
+@in_virtual_time
+async def test_a_session_that_another_writer_has_is_let_go_of() -> None:
+    """L6: also when nothing of it would ever commit again; what it held is released, its place is free."""
+    journal = MemoryJournal()
+    async with Rig(COMPILED, journal=journal) as r:
+        session = await r.create()
+        await journal.claim(session.sid)
+        await r.advance(RECONCILE_S + 1)
+        assert (session.is_failed, r.manager.live, r.manager.sessions()) == (True, 0, [])
+        assert "another writer" in r.manager.unreadable[session.sid]
+        assert not [thing for thing in small_handlers.Thing.alive if thing.is_open]
+        assert r.manager.created == r.manager.finished + r.manager.live, "C3"
+        assert await r.manager.find(session.sid) is None
+
+
+@in_virtual_time
+async def test_a_session_that_the_store_has_no_more_is_let_go_of() -> None:
+    """Memory is never the truth of a session."""
+    journal = MemoryJournal()
+    async with Rig(COMPILED, journal=journal) as r:
+        gone, other = await r.create(), await r.create()
+        await journal.drop(gone.sid)
+        await r.advance(RECONCILE_S + 1)
+        assert r.manager.sessions() == [other]
+        assert r.manager.live == 1
+
+
+@in_virtual_time
+async def test_a_creation_whose_answer_was_lost_ends_by_itself() -> None:
+    """C5: the disk failed at the sync and had written it: nobody was given that session, so it is ended."""
+    disk = Disk()
+    async with Rig(COMPILED, journal=disk) as r:
+        disk.is_unsure = True
+        with pytest.raises(JournalError):
+            await r.manager.create(user="u")
+        disk.is_unsure = False
+        assert (len(await disk.sessions()), r.manager.live) == (1, 0)
+        await r.advance(RECONCILE_S + 30)
+        (row,) = await disk.sessions()
+        assert row.ended_at is not None
+        assert (r.manager.live, r.manager.created, r.manager.finished) == (0, 1, 1)
+
+
+@in_virtual_time
+async def test_an_end_whose_answer_was_lost_is_an_end() -> None:
+    """L9: the last commit was written, though the disk said it was not; nothing is brought back to end once more."""
+    disk = Disk()
+    async with Rig(COMPILED, journal=disk) as r:
+        session = await r.create()
+        disk.is_unsure = True
+        ending = asyncio.ensure_future(r.manager.send(session.sid, name="terminate", command=Command("c", 1, "x")))
+        await r.advance(1)
+        assert (ending.done(), session.is_ended) == (False, False)
+        disk.is_unsure = False
+        await r.advance(30)
+        assert (await ending).status == "done"
+        found = await r.manager.find(session.sid)
+        assert found is not None
+        assert found.is_ended
+        assert [one["kind"] for one in await r.updates(found)].count("session.ended") == 1
+        assert (r.manager.live, r.manager.created, r.manager.finished) == (0, 1, 1)
+
+
+@in_virtual_time
+async def test_the_log_of_an_ended_session_is_kept_for_a_day_and_dropped() -> None:
+    """L11: nothing grows for ever."""
+    journal = MemoryJournal()
+    async with Rig(COMPILED, journal=journal) as r:
+        session = await r.create()
+        await r.send(session, "terminate")
+        await r.advance(RETENTION_S - 2 * RECONCILE_S)
+        assert (await journal.sessions()) != []
+        await r.advance(4 * RECONCILE_S)
+        assert (await journal.sessions()) == []
+        assert await r.manager.find(session.sid) is None
+
+
+@in_virtual_time
+async def test_a_store_that_does_not_list_its_sessions_is_asked_again() -> None:
+    """What cannot be compared now is compared soon, and nothing is let go of meanwhile."""
+
+    class Silent(MemoryJournal):
+        is_silent = False
+
+        async def sessions(self) -> list[object]:  # type: ignore[override]
+            if self.is_silent:
+                raise JournalError("the disk reports an error")
+            return await super().sessions()  # type: ignore[return-value]
+
+    journal = Silent()
+    async with Rig(COMPILED, journal=journal) as r:
+        session = await r.create()
+        journal.is_silent = True
+        await r.advance(RECONCILE_S * 2)
+        assert r.manager.sessions() == [session]
+        journal.is_silent = False
+        await journal.claim(session.sid)
+        await r.advance(2)
+        assert r.manager.sessions() == []
