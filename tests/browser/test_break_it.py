@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import Served, Visitor
 from tests.browser.playing import end, harm, numbers, start, watch
@@ -18,27 +18,36 @@ async def steps(card: Locator, *sorts: str) -> str:
     return "\n".join(text for sort, text in found if sort in sorts)
 
 
-@pytest.mark.parametrize(
-    "how, noticed",
-    [
-        ("hang", "did not end within its time-out"),
-        ("swallow", "Its coroutine was closed under it"),
-        ("raise", "it raised; the server's log has it under"),
-    ],
-)
-async def test_an_agent_that_is_broken_is_ended_and_comes_back(visitor: Visitor, how: str, noticed: str) -> None:
-    """The file's time-out, its force and its `failed` are what ends it, and the game goes on."""
-    page = await watch(visitor)
-    card = await harm(page, how)
-    if how == "hang":
-        await expect(page.locator("#live-agent-ill")).to_have_class(re.compile(r"\blit\b"))
+async def assert_comes_back(card: Locator, noticed: str) -> None:
+    """The file's time-out, its force and its `failed` are what ends it."""
     await expect(card).to_have_attribute("data-status", "good")
     assert noticed in await steps(card, "noticed")
     moved = await steps(card, "moved")
     assert "ready → ill on fall_ill" in moved
     assert "ill → ready on failed" in moved
+
+
+async def goes_on(page: Page) -> None:
     moves = await page.locator(".message.move").count()
     await expect(page.locator(".message.move").nth(moves + 1)).to_be_visible()
+
+
+async def test_an_agent_that_raises_comes_back(visitor: Visitor) -> None:
+    """And the game goes on."""
+    page = await watch(visitor)
+    await assert_comes_back(await harm(page, "raise"), "it raised; the server's log has it under")
+    await goes_on(page)
+
+
+async def test_agents_that_do_not_end_are_ended_and_come_back(visitor: Visitor) -> None:
+    """One hangs and one swallows its cancellation, so that their time-outs pass side by side; and the game goes on."""
+    page = await watch(visitor)
+    hanging = await harm(page, "hang", "white")
+    swallowing = await harm(page, "swallow", "black")
+    await expect(page.locator("#live-agent-ill")).to_have_class(re.compile(r"\blit\b"))
+    await assert_comes_back(hanging, "did not end within its time-out")
+    await assert_comes_back(swallowing, "Its coroutine was closed under it")
+    await goes_on(page)
 
 
 async def test_a_hanging_agent_can_be_interrupted(visitor: Visitor) -> None:
