@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +12,11 @@ from engine.errors import HandlerFailed, Refused
 from engine.registry import action, check, probe
 from engine.resources import Resource
 
+from .removal import remove_folder
 from .team import NAME, find_team
 
 DEFAULT_TEAM: Final = "chess"
+REMOVE_S: Final = 2.5  # for a workspace; each of the two attempts has 3 s in lifecycle.yaml
 
 
 def default_team(ctx: GuardContext) -> str:
@@ -58,16 +59,15 @@ def open_workspace(ctx: RunContext) -> None:
 
 @action()
 async def close_workspace(ctx: Context) -> None:
+    """In a thread, for others go on meanwhile. It fails with the reason if something cannot be removed."""
     for resource in ctx.resources.held("workspace"):
-        await asyncio.to_thread(shutil.rmtree, resource.handle, True)
+        await asyncio.to_thread(remove_folder, Path(resource.handle), REMOVE_S)
 
 
 @action()
-def remove_workspace(ctx: Context) -> None:
-    """Once more, here and now: it fails with the reason if something cannot be removed."""
-    for resource in ctx.resources.held("workspace"):
-        if Path(resource.handle).exists():
-            shutil.rmtree(resource.handle)
+async def remove_workspace(ctx: Context) -> None:
+    """Once more, going on from there."""
+    await close_workspace(ctx)
 
 
 @probe("workspace")
