@@ -96,9 +96,10 @@ class Coder(RoutedAgent):
 class Tester(RoutedAgent):
     """It remembers nothing: a test that was cut short is simply run again."""
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(self, seat: Seat, unfenced: bool) -> None:
         super().__init__("runs tests")
         self._seat = seat
+        self._unfenced = unfenced
         self._options: Options = seat.options
 
     @message_handler
@@ -111,6 +112,7 @@ class Tester(RoutedAgent):
             task.tests,
             time_limit_s=self._options.time_limit_s,
             memory_bytes=self._options.memory_mb * 1024 * 1024,
+            unfenced=self._unfenced,
         )
         self._report(message, ran)
         verdict = Verdict(

@@ -130,6 +130,17 @@ ASSIGNMENTS: Final = {
             'subprocess.check_output(["cat", "/etc/passwd"])',
         ),
         _hostile("quits", "code that leaves before its tests", "os._exit(0)"),
+        _hostile(
+            "nests",
+            "code that nests folders too deep for a path",
+            'while True:\n    os.mkdir("d" * 200)\n    os.chdir("d" * 200)',
+        ),
+        _hostile(
+            "fills",
+            "code that fills the disk",
+            'for number in range(10**6):\n    open(f"{number}", "wb").write(b"x" * 2**20)',
+        ),
+        _hostile("meddles", "code that slows the server down", "os.setpriority(os.PRIO_PROCESS, os.getppid(), 19)"),
     )
 }
 HARMLESS: Final = tuple(name for name, one in ASSIGNMENTS.items() if not one.is_hostile)

@@ -20,8 +20,11 @@ PREFIX = "STEWARD_CODER_"
 NOTE = "No model is configured, so this is a script. "
 
 
-def make_team(endpoint: Endpoint | None) -> Team:
-    """The coder on an endpoint, or on a script without one. What does harm is always written by the script."""
+def make_team(endpoint: Endpoint | None, *, unfenced: bool = False) -> Team:
+    """The coder on an endpoint, or on a script without one. What does harm is always written by the script.
+
+    unfenced: run what was written on a machine that has no whole fence as well.
+    """
 
     def author(task: Assignment, attempt: int, options: Options) -> Counted:
         if endpoint is not None and not task.is_hostile:
@@ -29,14 +32,17 @@ def make_team(endpoint: Endpoint | None) -> Team:
         source = task.attempts[min(attempt, len(task.attempts)) - 1]
         return Dictation(f"{NOTE}Attempt {attempt} at {task.name}:\n\n```python\n{source}```", options.words_per_s)
 
-    cast = (Role("coder", partial(Coder, author=author), topics=(VERDICTS,)), Role("tester", Tester, topics=(CODE,)))
+    cast = (
+        Role("coder", partial(Coder, author=author), topics=(VERDICTS,)),
+        Role("tester", partial(Tester, unfenced=unfenced), topics=(CODE,)),
+    )
 
     def opening(options: Options) -> Sequence[Out]:
         return [Out(team.encode(Begin(task=options.task)), agent="coder")]
 
     team = Team(
         name="coder",
-        description="A coder writes a module; a tester runs its tests in a child process that can do no harm.",
+        description="A coder writes a module; a tester runs its tests in a child process behind a fence.",
         options=Options,
         messages=(Begin, Code, Verdict),
         cast=lambda options: cast,
@@ -46,4 +52,6 @@ def make_team(endpoint: Endpoint | None) -> Team:
     return team
 
 
-TEAM = make_team(Endpoint.from_environment(os.environ, PREFIX))
+TEAM = make_team(
+    Endpoint.from_environment(os.environ, PREFIX), unfenced=os.environ.get(f"{PREFIX}UNFENCED", "").strip() == "yes"
+)

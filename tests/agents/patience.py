@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from handlers.autogen import AutoGenBackend
@@ -31,3 +33,15 @@ async def under_way(backend: AutoGenBackend, count: int = 1) -> None:
     """Until so many handlers have begun."""
     await until(lambda: sum(job.operation.task is not None for job in backend.jobs.values()) >= count)
     await asyncio.sleep(0)  # and have made their first step
+
+
+def members(group: int) -> set[int]:
+    """Processes of a group that are alive, by what the kernel shows in /proc."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                state, _, its_group = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:3]
+                if its_group == str(group) and state not in "ZX":
+                    found.add(int(entry.name))
+    return found

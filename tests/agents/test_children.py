@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from autogen_core import MessageContext, RoutedAgent, message_handler
-from patience import until
+from patience import members, until
 from pydantic import BaseModel
 
 from engine.errors import HandlerFailed
-from examples.coder.run import members
 from handlers.backend import Envelope, SessionClosed
 from handlers.team import Role, Seat, Team, TeamMessage
 
