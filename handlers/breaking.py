@@ -18,6 +18,7 @@ from engine.errors import Refused, ScopeClosed
 from engine.registry import action, guard
 
 from .session import find_receiver
+from .team import may_break
 
 STUCK_S: Final = 4.0  # from the first attempt to close it: no clean-up waits that long, a person does
 TASKS_OVER: Final = 1000  # more than any agent's limit allows; starting them stops at the first that is too many
@@ -26,7 +27,7 @@ TASKS_OVER: Final = 1000  # more than any agent's limit allows; starting them st
 @guard()
 def breaking_allowed(ctx: GuardContext) -> bool:
     """The operator started the server for this."""
-    return ctx.services.get("allow_breaking") is True
+    return may_break(ctx.services)
 
 
 @action()

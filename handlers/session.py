@@ -13,7 +13,7 @@ from engine.registry import action, check, probe
 from engine.resources import Resource
 
 from .removal import remove_folder
-from .team import NAME, find_team
+from .team import NAME, find_team, may_break
 
 DEFAULT_TEAM: Final = "chess"
 REMOVE_S: Final = 2.5  # for a workspace; each of the two attempts has 3 s in lifecycle.yaml
@@ -42,7 +42,7 @@ def check_permissions(ctx: RunContext, *, role: str | None = None) -> None:
     if role is not None and role not in ctx.data.get("roles", ()):
         raise Refused("forbidden", f"to create a session one needs the role {role!r}")
     for one in teams_of(ctx).values():
-        find_team(ctx.services["teams"], one["team"]).read_options(one["options"])
+        find_team(ctx.services["teams"], one["team"]).read_options(one["options"], may_break(ctx.services))
 
 
 @action(acquires="workspace", survives=True)

@@ -101,7 +101,8 @@ class Role:
 class Team:
     """cast: who plays, given the options. opening: the first messages, sent once in a session's life. route: which
     agent gets what a person says, when no agent waits for it; raises Refused if it is for nobody. description: one
-    sentence for whoever chooses a team."""
+    sentence for whoever chooses a team. breaking: the options where the operator lets clients break things
+    (--allow-breaking), if those are others."""
 
     name: str
     options: type[BaseModel]
@@ -110,19 +111,25 @@ class Team:
     opening: Callable[[Any], Sequence[Out]]
     route: Callable[[str, Any], str]
     description: str = ""
+    breaking: type[BaseModel] | None = None
 
-    def read_options(self, given: Mapping[str, Any] | None) -> Any:
+    def offered(self, may_break: bool = False) -> type[BaseModel]:
+        """The options that a session may choose here."""
+        return self.breaking or self.options if may_break else self.options
+
+    def read_options(self, given: Mapping[str, Any] | None, may_break: bool = False) -> Any:
         """Raises Refused naming every option that does not fit."""
+        offered = self.offered(may_break)
         try:
-            return self.options.model_validate(dict(given or {}))
+            return offered.model_validate(dict(given or {}))
         except ValidationError as error:
-            problems = "; ".join(self._problem(one) for one in error.errors(include_input=False))
+            problems = "; ".join(self._problem(one, offered) for one in error.errors(include_input=False))
             raise Refused("bad_payload", f"options of the team {self.name}: {problems}") from None
 
-    def _problem(self, item: Mapping[str, Any]) -> str:
+    def _problem(self, item: Mapping[str, Any], offered: type[BaseModel]) -> str:
         where = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
-            return unknown("option", where, list(self.options.model_fields))
+            return unknown("option", where, list(offered.model_fields))
         return f"{where}: {sentence(item)}" if where else sentence(item)
 
     def encode(self, message: TeamMessage) -> dict[str, Any]:
@@ -148,6 +155,11 @@ class Team:
             if role.name == name:
                 return role
         raise Refused("unknown_actor", f"the team {self.name} has no agent {name!r} with these options")
+
+
+def may_break(services: Mapping[str, Any]) -> bool:
+    """Whether the operator lets clients break things on purpose."""
+    return services.get("allow_breaking") is True
 
 
 def find_team(teams: Mapping[str, Team], name: str) -> Team:

@@ -12,7 +12,7 @@ from typing import Any
 from engine.context import GuardContext
 
 from .backend import Message, Out
-from .team import Team, find_team
+from .team import Team, find_team, may_break
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ def book(data: Mapping[str, Any]) -> Book:
 def team_of(ctx: GuardContext) -> tuple[Team, Any]:
     """The orchestrator's team and its options."""
     team = find_team(ctx.services["teams"], ctx.data["team"])
-    return team, team.read_options(ctx.data.get("options"))
+    return team, team.read_options(ctx.data.get("options"), may_break(ctx.services))
 
 
 def opening(ctx: GuardContext) -> list[Out]:

@@ -91,7 +91,7 @@ class Desk:
         team = teams.get(create.team)
         if team is None:
             raise Refused("bad_payload", unknown("team", create.team, list(teams)))
-        team.read_options(options)
+        team.read_options(options, self.manager.services.get("allow_breaking") is True)
 
     async def _create(self, token: str, data: dict[str, Any], caller: Caller) -> Right:
         if self.is_leaving:

@@ -90,8 +90,9 @@ class Pages:
 
     async def teams(self, request: web.Request) -> web.Response:
         """What can be created here. options: JSON Schema."""
+        offered = {name: team.offered(self._allow_breaking) for name, team in self._teams.items()}
         teams = [
-            {"name": name, "description": team.description, "options": team.options.model_json_schema()}
+            {"name": name, "description": team.description, "options": offered[name].model_json_schema()}
             for name, team in self._teams.items()
         ]
         return json({"teams": teams, "allow_breaking": self._allow_breaking})

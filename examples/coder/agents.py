@@ -44,7 +44,7 @@ class Coder(RoutedAgent):
     @message_handler
     async def said(self, message: PersonSaid, ctx: MessageContext) -> None:
         words = re.findall(r"[\w-]+", message.text.lower())
-        task = next((word for word in words if word in ASSIGNMENTS), None)
+        task = next((word for word in words if word in HARMLESS), None)
         if task is None:
             self._tell(f"I know {', '.join(HARMLESS)}; name one of them.")
         else:

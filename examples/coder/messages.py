@@ -11,8 +11,8 @@ from handlers.team import TeamMessage
 CODE = "code"  # topic: what was written, for whoever tests it
 VERDICTS = "verdicts"  # topic: what came of a test
 
-Task = Literal[
-    "", "roman", "brackets", "primes",
+Harmless = Literal["", "roman", "brackets", "primes"]
+Hostile = Literal[
     "spins", "stubborn", "forks", "bomb", "escapes", "floods", "hoards", "peeks", "peeks-by-cat", "quits",
     "nests", "fills", "meddles",
 ]  # fmt: skip
@@ -23,12 +23,20 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    task: Task = Field(default="roman", description="What to write at once; from spins on, it tries to do harm")
+    task: Harmless = Field(default="roman", description="What to write at once")
     attempts: int = Field(default=3, ge=1, le=8, description="How often the coder may try")
     time_limit_s: float = Field(default=5.0, ge=0.5, le=60, description="Seconds that its tests may run")
     memory_mb: int = Field(default=256, ge=128, le=2048, description="Memory of all its processes together, in MB")
     words_per_s: float = Field(
         default=60.0, ge=0, le=1000, description="Words that the scripted model writes in a second; 0: all at once"
+    )
+
+
+class BreakingOptions(Options):
+    """Also programs that try to do harm, where the operator lets clients break things."""
+
+    task: Harmless | Hostile = Field(  # type: ignore[assignment]  # wider on purpose
+        default="roman", description="What to write at once; from spins on, it tries to do harm"
     )
 
 

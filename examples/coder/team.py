@@ -13,7 +13,7 @@ from handlers.backend import Out
 from handlers.team import Role, Team
 
 from .agents import Coder, Tester
-from .messages import CODE, VERDICTS, Begin, Code, Options, Verdict
+from .messages import CODE, VERDICTS, Begin, BreakingOptions, Code, Options, Verdict
 from .tasks import Assignment
 
 PREFIX = "STEWARD_CODER_"
@@ -44,6 +44,7 @@ def make_team(endpoint: Endpoint | None, *, unfenced: bool = False) -> Team:
         name="coder",
         description="A coder writes a module; a tester runs its tests in a child process behind a fence.",
         options=Options,
+        breaking=BreakingOptions,
         messages=(Begin, Code, Verdict),
         cast=lambda options: cast,
         opening=opening,

@@ -16,9 +16,11 @@ from typing import Any, cast
 
 import pytest
 
+from engine.errors import Refused
 from examples.cage import warden
 from examples.cage.fence import HELD, readable
-from examples.coder import run
+from examples.coder import TEAM, run
+from examples.coder.messages import Hostile
 from handlers.team import Seat
 
 ROOT = Path(__file__).parents[2]
@@ -261,3 +263,12 @@ async def test_a_run_without_a_place_is_told_so(tmp_path: Path, monkeypatch: Any
     monkeypatch.setattr(run, "RUNS_MAX", 0)
     monkeypatch.setattr(run, "PLACE_S", 0.01)
     assert "was not run: 0 programs are running" in (await ran(tmp_path, "pass")).ended[0]
+
+
+def test_hostile_tasks_are_offered_only_where_the_operator_breaks_things() -> None:
+    for task in Hostile.__args__:  # type: ignore[attr-defined]
+        with pytest.raises(Refused, match="task"):
+            TEAM.read_options({"task": task})
+        assert task not in str(TEAM.offered().model_json_schema())
+        assert task in str(TEAM.offered(True).model_json_schema())
+        assert TEAM.read_options({"task": task}, True).task == task

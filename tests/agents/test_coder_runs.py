@@ -65,8 +65,8 @@ async def said(session: Session) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def workshop(workspaces: Path, team: Team = TEAM) -> AsyncIterator[Workshop]:
-    services = {"teams": {"coder": team}, "workspace_root": workspaces}
+async def workshop(workspaces: Path, team: Team = TEAM, may_break: bool = True) -> AsyncIterator[Workshop]:
+    services = {"teams": {"coder": team}, "workspace_root": workspaces, "allow_breaking": may_break}
     manager = SessionManager(COMPILED, MemoryJournal(), services=services)
     await manager.start()
     try:
@@ -112,6 +112,20 @@ async def test_a_person_names_the_task(tmp_path: Path) -> None:
         await state(session, "/", "active")
         await shop.manager.send(session.sid, name="say", payload={"text": "please write primes"})
         assert [one["task"] for one in await shop.done(session)] == ["primes", "primes"]
+
+
+async def test_hostile_programs_are_written_only_where_the_operator_breaks_things(tmp_path: Path) -> None:
+    """Neither as an option nor by naming one to the coder."""
+    async with workshop(tmp_path, may_break=False) as shop:
+        refused = await shop.create(task="bomb")
+        async with asyncio.timeout(WAIT_S):
+            await asyncio.shield(refused.ended)
+        last = [decode(text) for _, text in await refused.log.read(0, 100)][-1]
+        assert "task: has to be '', 'roman', 'brackets' or 'primes'" in last["data"]["why"]
+        session = await shop.create(task="")
+        await state(session, "/", "active")
+        await shop.manager.send(session.sid, name="say", payload={"text": "please write bomb"})
+        await shop.until(session, lambda rows: any("I know roman" in row.get("text", "") for row in rows))
 
 
 async def test_a_workspace_is_removed_whatever_is_in_it(tmp_path: Path) -> None:
