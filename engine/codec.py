@@ -10,7 +10,8 @@ import orjson
 def encode(value: Any) -> bytes:
     """Compact UTF-8 JSON; NaN and infinities become null. Raises TypeError for what JSON cannot say (bytes, keys
     that are no strings, integers over 64 bits)."""
-    return orjson.dumps(value)
+    # A copy: what orjson returns keeps the 4 KiB it was written in (3.13.0), and thousands of these are kept.
+    return bytes(memoryview(orjson.dumps(value)))
 
 
 def decode(text: bytes | str) -> Any:
