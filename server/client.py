@@ -1,160 +1,228 @@
-"""A client of the wire, for `steward play`: dials again, resumes, sends again what was not answered."""
+"""The client for Python programs: events once and in order, commands that are answered, over as many connections and
+server restarts as it takes.
+
+    async with Client("http://127.0.0.1:8080", create={"team": "chess"}, auth=key) as client:
+        async for event in client:
+            ...
+            reply = await client.send("say", {"text": "e2e4"})
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
-import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Final
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
 
-import aiohttp
+from .dialling import CUT, Dialler, Stopped, http_session
 
-from engine.errors import StewardError
-
-from .frames import SERVER_FRAME_BYTES_MAX
-
-CUT: Final = 1006  # how a close without a close frame is told
-DIAL_S: Final = 3.0  # for TCP and the upgrade
-WELCOME_S: Final = 10.0
-FIRST_DIALS_MAX: Final = 3  # with no welcome ever, the address is more likely wrong than the server away
-SILENCE_S: Final = 30.0  # a server that pings every 10 s and says nothing for that long is gone
-BACKOFF_S_MAX: Final = 5.0
+EVENTS_WAITING_MAX: Final = 1024  # above it the socket is not read on; the server keeps what comes
 
 
-class Stopped(StewardError):
-    """The server's last word: a close that says not to dial again."""
+class Cursors(Protocol):
+    """Where a program keeps how far it has come. Kept with the effects of the events, each has its effect once."""
 
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def http_session() -> aiohttp.ClientSession:
-    """One that follows no redirect: a hello has the key in it, which is for the server that was named."""
-    trace = aiohttp.TraceConfig()
-    trace.on_request_redirect.append(_refuse)
-    return aiohttp.ClientSession(trace_configs=[trace])
+    def load(self) -> dict[str, Any] | None: ...
+    def save(self, cursor: dict[str, Any]) -> None: ...
 
 
-async def _refuse(session: aiohttp.ClientSession, context: Any, answer: aiohttp.TraceRequestRedirectParams) -> None:
-    raise Stopped(CUT, f"{answer.url} sends you to another address; name that one with --url if you trust it")
+class FileCursors:
+    """One cursor in one file, replaced whole: after a crash it is the old one or the new one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> dict[str, Any] | None:
+        """None if there is none yet. Raises ValueError for a file that holds something else."""
+        try:
+            cursor: Any = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        if (
+            not isinstance(cursor, dict)
+            or not isinstance(cursor.get("epoch"), str)
+            or type(cursor.get("seq")) is not int
+        ):
+            raise ValueError(f"{self._path} holds no cursor")
+        return {"epoch": cursor["epoch"], "seq": cursor["seq"]}
+
+    def save(self, cursor: dict[str, Any]) -> None:
+        draft = self._path.with_name(self._path.name + ".draft")
+        with draft.open("w") as file:
+            json.dump(cursor, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._path)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a command. seq: the last event of its step; is_duplicate: it was applied before."""
+
+    ok: bool
+    value: Any = None
+    code: str = ""
+    message: str = ""
+    seq: int | None = None
+    is_duplicate: bool = False
 
 
 class Client:
-    """One client of one session. frames() gives every frame that is new; command() may be called meanwhile.
+    """One client of one session; `async with` connects it. Iterating gives each event, and each snapshot that takes the
+    place of all before it ({"t": "snap"}), as the server sent it.
 
-    create: what a new session is to be; None with the token of one that is there.
+    token: of a session that is there; without one, create makes a session. cursors: to go on where an earlier process
+    stopped; saved when the next event is asked for. on_note: called with kind and data of what is volatile.
     """
 
     def __init__(
         self,
-        http: aiohttp.ClientSession,
         url: str,
-        create: dict[str, Any] | None,
-        auth: str | None,
         *,
+        create: dict[str, Any] | None = None,
+        auth: str | None = None,
         token: str | None = None,
+        role: Literal["control", "observe"] = "control",
+        cursors: Cursors | None = None,
+        on_note: Callable[[str, Any], None] | None = None,
     ) -> None:
-        self.token = token or secrets.token_urlsafe(32)
-        self._http = http
-        self._address = url.rstrip("/")
-        self._url = self._address + "/v1/ws"
-        self._hello: dict[str, Any] = {"t": "hello", "token": self.token, "cid": secrets.token_urlsafe(9), "n": 0}
-        if create is not None:
-            self._hello["create"] = create
-        if auth is not None:
-            self._hello["auth"] = auth
-        self._is_known = False  # whether anything that speaks our protocol has ever answered
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._unanswered: dict[int, dict[str, Any]] = {}
-        self._last_c = 0
-        self._seq = 0
+        self._http = http_session()
+        cursor = cursors.load() if cursors is not None else None
+        self._dialler = Dialler(self._http, url, create, auth, token=token, role=role, cursor=cursor)
+        self._cursors = cursors
+        self._on_note = on_note
+        self._events: deque[tuple[dict[str, Any], dict[str, Any]]] = deque()  # (event, cursor behind it)
+        self._replies: dict[int, asyncio.Future[Reply]] = {}
+        self._welcomed: asyncio.Future[dict[str, Any]] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
 
-    async def command(self, name: str, args: dict[str, Any] | None = None, to: str = "/") -> int:
-        """Send a command, now or after the next welcome; its number, which its `res` will carry."""
-        self._last_c += 1
-        self._unanswered[self._last_c] = {"t": "cmd", "c": self._last_c, "name": name, "args": args or {}, "to": to}
-        await self._send(self._unanswered[self._last_c])
-        return self._last_c
+    @property
+    def token(self) -> str:
+        """The right to the session: keep it secret."""
+        return self._dialler.token
 
-    async def frames(self) -> AsyncGenerator[dict[str, Any], None]:
-        """Every frame, each event once and in order, over as many connections as it takes. Raises Stopped."""
-        attempt = 0
+    async def __aenter__(self) -> Client:
+        """Connected, and welcomed for the first time. Raises Stopped if the server does not want this client."""
+        self._welcomed = asyncio.get_running_loop().create_future()
+        self._reading = asyncio.create_task(self._read(), name="steward client")
+        try:
+            waited: set[asyncio.Future[Any]] = {self._reading, self._welcomed}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if self._reading.done():
+                await self._reading
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Leave. The session goes on; whoever waits for a reply gets Stopped."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+            if not self._reading.cancelled():
+                self._reading.exception()  # told to whoever read or waited
+        await self._http.close()
+
+    @property
+    def welcome(self) -> dict[str, Any]:
+        """The first welcome: sid, limits and the rest."""
+        assert self._welcomed is not None, "async with connects a client"
+        return self._welcomed.result()
+
+    async def send(self, name: str, args: dict[str, Any] | None = None, to: str = "/") -> Reply:
+        """What becomes of a command, however often the connection is lost meanwhile; it takes effect once.
+
+        Raises Stopped if the server has said its last word. Giving up the wait does not take the command back.
+        """
+        if self._reading is None or self._reading.done():
+            raise Stopped(CUT, "the client is not connected")
+        number = self._dialler.prepare(name, args, to)
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._replies[number] = reply
+        self._changed.set()
+        try:
+            await self._dialler.transmit(number)
+            return await reply
+        finally:
+            self._replies.pop(number, None)
+
+    async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        """Ends after session.ended. Raises Stopped with the server's last word."""
         while True:
-            wait_s = random.uniform(0, min(BACKOFF_S_MAX, 2.0**attempt))
-            try:
-                async with asyncio.timeout(DIAL_S):
-                    self._socket = await self._http.ws_connect(self._url, max_msg_size=SERVER_FRAME_BYTES_MAX)
-                async for frame in self._connected(self._socket):
-                    self._is_known = True
-                    if frame["t"] == "welcome":
-                        attempt = 0
-                    yield frame
-                wait_s = self._wait_after_close(self._socket, wait_s)
-                why = self._last_error.get("msg", "the server closed the connection")
-                yield {"t": "lost", "code": self._socket.close_code or CUT, "why": why}
-            except (TimeoutError, aiohttp.ClientError, ConnectionError, ValueError) as error:
-                if self._is_known:
-                    yield {"t": "lost", "code": CUT, "why": str(error) or type(error).__name__}
-                elif attempt + 1 >= FIRST_DIALS_MAX:
-                    text = f"nobody answers at {self._address}; does `steward serve` run there?"
-                    raise Stopped(CUT, text) from error
-            finally:
-                await self._drop()
-            attempt += 1
-            await asyncio.sleep(wait_s)
-
-    async def _connected(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[dict[str, Any]]:
-        self._last_error: dict[str, Any] = {}
-        self._hello["n"] += 1
-        await socket.send_str(json.dumps(self._hello))
-        wait_s = WELCOME_S
-        while True:
-            message = await socket.receive(timeout=wait_s)
-            if message.type is not aiohttp.WSMsgType.TEXT:
+            event, cursor = await self._next()
+            yield event
+            if self._cursors is not None:
+                self._cursors.save(cursor)
+            if event.get("kind") == "session.ended":
                 return
-            wait_s = SILENCE_S
-            frame: dict[str, Any] = json.loads(message.data)
-            if self._is_new(frame):
-                yield frame
-            if frame["t"] == "welcome":
-                for waiting in list(self._unanswered.values()):
-                    await self._send(waiting)
 
-    def _is_new(self, frame: dict[str, Any]) -> bool:
+    async def _next(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        assert self._reading is not None, "async with connects a client"
+        while not self._events:
+            if self._reading.done():
+                await self._reading  # raises why
+                raise Stopped(CUT, "the client was closed")
+            await self._change()
+        found = self._events.popleft()
+        self._changed.set()
+        return found
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _read(self) -> None:
+        try:
+            async with aclosing(self._dialler.frames()) as frames:
+                async for frame in frames:
+                    self._take(frame)
+                    # Who waits for a reply may be the one who reads the events before it.
+                    while len(self._events) >= EVENTS_WAITING_MAX and not self._replies:
+                        await self._change()
+        except Stopped as last_word:
+            self._forsake(last_word)
+            raise
+        finally:
+            self._forsake(Stopped(CUT, "the client was closed"))
+            self._changed.set()
+
+    def _take(self, frame: dict[str, Any]) -> None:
         match frame["t"]:
-            case "welcome":
-                self._hello["cur"] = {"epoch": frame["epoch"], "seq": self._seq}
-            case "snap":
-                self._seen(frame["seq"])
-            case "ev":
-                if frame["seq"] <= self._seq:
-                    return False
-                self._seen(frame["seq"])
-            case "res":
-                return self._unanswered.pop(frame["c"], None) is not None
-            case "error":
-                self._last_error = frame
-        return True
+            case "welcome" if self._welcomed is not None and not self._welcomed.done():
+                self._welcomed.set_result(frame)
+            case "ev" | "snap":
+                cursor = self._dialler.cursor
+                assert cursor is not None, "the dialler has counted it"
+                self._events.append((frame, cursor))
+                self._changed.set()
+            case "note" if self._on_note is not None:
+                self._on_note(frame["kind"], frame["data"])
+            case "res" if frame["c"] in self._replies and not self._replies[frame["c"]].done():
+                self._replies[frame["c"]].set_result(_reply(frame))
 
-    def _seen(self, seq: int) -> None:
-        self._seq = seq
-        self._hello["cur"]["seq"] = seq
+    def _forsake(self, why: Stopped) -> None:
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(why)
 
-    def _wait_after_close(self, socket: aiohttp.ClientWebSocketResponse, wait_s: float) -> float:
-        code = socket.close_code or CUT
-        if code // 100 in (43, 44, 45):
-            raise Stopped(code, self._last_error.get("msg", "the server closed the connection"))
-        retry_ms = self._last_error.get("retry_ms")
-        return wait_s if retry_ms is None else float(retry_ms) / 1000
 
-    async def _send(self, frame: dict[str, Any]) -> None:
-        if self._socket is not None and not self._socket.closed:
-            await self._socket.send_str(json.dumps(frame))
-
-    async def _drop(self) -> None:
-        socket, self._socket = self._socket, None
-        if socket is not None:
-            await socket.close()
+def _reply(frame: dict[str, Any]) -> Reply:
+    err = frame.get("err", {})
+    return Reply(
+        ok=frame["ok"],
+        value=frame.get("val"),
+        code=err.get("code", ""),
+        message=err.get("msg", ""),
+        seq=frame.get("seq"),
+        is_duplicate=bool(frame.get("dup")),
+    )

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .client import CUT, Client, Stopped, http_session
+from .dialling import CUT, Dialler, Stopped, http_session
 from .keeping import Kept
 from .telling import COMMANDS, HELP, START, board, describe, ending, farewell
 
@@ -42,7 +42,7 @@ class Table:
 class Game:
     """One game: what to show, and what a line that was typed means."""
 
-    def __init__(self, client: Client, show: Print, table: Table) -> None:
+    def __init__(self, client: Dialler, show: Print, table: Table) -> None:
         self._client = client
         self._show = show
         self._table = table
@@ -210,7 +210,7 @@ async def play(table: Table, show: Print) -> int:
     _read_lines(asyncio.get_running_loop(), lines)
     async with http_session() as http:
         create = table.create if table.token is None else None
-        game = Game(Client(http, table.url, create, table.auth, token=table.token), show, table)
+        game = Game(Dialler(http, table.url, create, table.auth, token=table.token), show, table)
         typing = asyncio.create_task(_type(game, lines), name="typing")
         try:
             ended = await game.follow()

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,9 +19,21 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 ROOT = Path(__file__).parents[2]
+REQUIRED = "NODE_TESTS"  # set to `required` where a missing Node is a failure
 START_S = 30.0
 GAME_S = 90.0
 STOP_S = 20.0
+
+
+def node(script: Path, *arguments: str) -> tuple[str, ...]:
+    """How to run a script that uses the package ws. Skips without it, unless it is required."""
+    os.environ.setdefault("NODE_PATH", "/usr/share/nodejs")  # where Debian's node-ws is
+    found = shutil.which("node")
+    probe = subprocess.run([found or "false", "-e", 'require("ws")'], capture_output=True)
+    if probe.returncode != 0:
+        text = "Node with its package ws is not installed: sh .ci/node"
+        pytest.fail(text) if os.environ.get(REQUIRED) == "required" else pytest.skip(text)
+    return (str(found), str(script), *arguments)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""examples/clients/plain.py, run as its readers run it: against the shipped server, which dies under it."""
+"""The clients in examples/clients, run as their readers run them: against the shipped server, which dies under them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from typing import Any
 import chess
 import pytest
 
+from tests.e2e.conftest import node
+
 pytestmark = pytest.mark.e2e
 
-CLIENT = Path(__file__).parents[2] / "examples" / "clients" / "plain.py"
+CLIENTS = Path(__file__).parents[2] / "examples" / "clients"
+CODE_LINES_MAX = 45
 END_S = 60.0
 # The same seed gives the same answers, so these stay legal.
 MOVES = ("e2e4", "a2a3", "h2h3")
@@ -45,11 +48,13 @@ class Playing:
         return [event["data"]["uci"] for event in self.events if "uci" in event["data"]]
 
 
-@pytest.fixture
-async def playing(shipped: Any) -> AsyncIterator[Playing]:
+@pytest.fixture(params=["plain.py", "plain.mjs"])
+async def playing(request: pytest.FixtureRequest, shipped: Any) -> AsyncIterator[Playing]:
     address = shipped.url.replace("http", "ws") + "/v1/ws"
+    script = CLIENTS / request.param
+    command = (sys.executable, str(script)) if script.suffix == ".py" else node(script)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(CLIENT), address, shipped.key, *MOVES), stdout=asyncio.subprocess.PIPE
+        *command, address, shipped.key, *MOVES, stdout=asyncio.subprocess.PIPE
     )
     yield Playing(process)
     with suppress(ProcessLookupError):
@@ -63,6 +68,16 @@ def judged(moves: list[str]) -> chess.Board:
     for uci in moves:
         board.push(board.parse_uci(uci))
     return board
+
+
+@pytest.mark.parametrize("name", ["plain.py", "plain.mjs"])
+def test_a_client_is_short(name: str) -> None:
+    """What it takes to lose nothing has to be little enough to be written again in any language."""
+    lines = (CLIENTS / name).read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("class Client"))
+    end = next(number for number, line in enumerate(lines[start + 1 :], start + 1) if line[:1] not in ("", " ", "}"))
+    code = [line for line in lines[start:end] if line.strip() and not line.strip().startswith(("#", "//", '"""'))]
+    assert len(code) <= CODE_LINES_MAX
 
 
 async def test_it_plays_a_game(playing: Playing) -> None:

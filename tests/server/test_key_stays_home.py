@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from server.cli import steward
 from server.cli_options import server_of
-from server.client import Client, Stopped, http_session
 from server.config import load
+from server.dialling import Dialler, Stopped, http_session
 from server.remote import RemoteError, fetch
 
 KEY = "k" * 43
@@ -121,7 +121,7 @@ def test_no_proxy_of_the_environment_gets_it(turnstile: str, monkeypatch: pytest
 async def test_no_redirect_takes_a_hello_along(turnstile: str) -> None:
     """A hello has the key in it, so it waits for the server that was named."""
     async with http_session() as http:
-        client = Client(http, turnstile, {"team": "chess"}, KEY)
+        client = Dialler(http, turnstile, {"team": "chess"}, KEY)
         with pytest.raises(Stopped, match="another address"):
             await asyncio.wait_for(anext(client.frames()), 10)
     assert Turnstile.seen == [("/v1/ws", None)]

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from server.client import Client, Stopped
+from server.dialling import Dialler, Stopped
 from server.keeping import Kept
 from server.play import Game, Table
 from server.telling import board, describe, ending, farewell, report
@@ -43,7 +43,7 @@ def table(wire: Wire, folder: Path, **changes: Any) -> Table:
 
 def game_of(http: aiohttp.ClientSession, at: Table, shown: Any) -> Game:
     create = at.create if at.token is None else None
-    return Game(Client(http, at.url, create, at.auth, token=at.token), shown, at)
+    return Game(Dialler(http, at.url, create, at.auth, token=at.token), shown, at)
 
 
 START = "rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR b KQkq - 0 1"
