@@ -73,16 +73,24 @@ def create(folder: Path, template: str) -> list[Path]:
     files = files_of(template)
     if folder.exists() and not folder.is_dir():
         raise InitError(f"{folder} is a file; name a folder, new or empty")
+    for parent in sorted({folder / parent for path in files for parent in path.parents if parent != Path()}):
+        # Through a link, files would land outside of the folder that was named.
+        if parent.is_symlink() or (parent.exists() and not parent.is_dir()):
+            raise InitError(f"{parent} is in the way: a folder has to be there; name another, or move it away")
     there = [str(folder / path) for path in files if (folder / path).exists() or (folder / path).is_symlink()]
     if there:
         raise InitError(f"already there, and left as it is: {', '.join(there)}; name another folder, or move it away")
+    made: list[Path] = []
     try:
         for path, text in files.items():
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("x", encoding="utf-8") as file:
+                made.append(place)
                 file.write(text)
     except OSError as error:
+        for place in made:
+            place.unlink(missing_ok=True)
         where = error.filename or folder
         raise InitError(f"{where} cannot be written: {error.strerror}; name a folder that is yours") from error
     return [folder / path for path in files]
@@ -101,7 +109,7 @@ def next_steps(folder: Path, template: str) -> str:
         f"{steward} serve": "then open the address it prints",
     }
     if template == "chess":
-        commands[f"{steward} play"] = "in a second terminal"
+        commands[f"{steward} play"] = "in a second terminal, in this folder too"
     width = max(map(len, commands))
     go = [] if folder.resolve() == Path.cwd() else [f"  cd {shlex.quote(str(folder))}"]
     lines = [f"  {command:{width}}    {what}" for command, what in commands.items()]

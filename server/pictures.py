@@ -20,6 +20,7 @@ from .codes import Fault
 from .frames import Frame, explain
 from .problems import problem
 
+AT_ONCE_MAX: Final = 1  # drawn; a picture is a processor and a place in the pool of threads that clean-ups need too
 KEPT_MAX: Final = 64  # pictures, each some 50 kB; the machines of a file and their states are usually fewer
 # The picture's own style sheet may apply, by its hash, and nothing else may be loaded or run.
 POLICY: Final = (
@@ -44,6 +45,7 @@ class Drawn:
 class Pictures:
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
+        self._places = asyncio.Semaphore(AT_ONCE_MAX)
         self._drawing: dict[tuple[str, str | None], asyncio.Task[Drawn]] = {}  # the longest unused first
 
     def routes(self) -> list[web.RouteDef]:
@@ -103,7 +105,8 @@ class Pictures:
 
     async def _drawn(self, name: str, highlight: str | None) -> Drawn:
         """In a thread: laying out takes up to seconds. It ends by itself, at the latest at its time-out."""
-        return _drawn(await asyncio.to_thread(svg, text(self._spec, name, "dot", highlight)))
+        async with self._places:
+            return _drawn(await asyncio.to_thread(svg, text(self._spec, name, "dot", highlight)))
 
 
 def _drawn(body: bytes) -> Drawn:

@@ -55,11 +55,15 @@ class Addressed(TeamMessage):
 
 def trimmed(context: Sequence[LLMMessage]) -> list[LLMMessage]:
     """The end of a conversation that fits into its bounds. It begins with a person's words: a tool's result without
-    the call it belongs to is refused by models."""
+    the call it belongs to is refused by models. If a person's last words and what they led to are too much for that,
+    these words alone are kept: better no results than no question."""
     sizes = [len(encode(message.model_dump(mode="json"))) for message in context]
     first = max(0, len(context) - CONTEXT_MESSAGES_MAX)
     while first < len(context) and (
         sum(sizes[first:]) > CONTEXT_BYTES_MAX or not isinstance(context[first], UserMessage)
     ):
         first += 1
+    if first == len(context):
+        last = next((message for message in reversed(context) if isinstance(message, UserMessage)), None)
+        return [] if last is None else [last]
     return list(context[first:])

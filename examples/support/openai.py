@@ -17,6 +17,7 @@ from .endpoint import Endpoint
 from .wire import Answer, Lines, ModelError, request
 
 # Worth another attempt: too many requests, or a server that is having a bad moment.
+LEFT_S_MIN: Final = 0.001
 PASSING: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 INFO: Final = ModelInfo(
     vision=False, function_calling=True, json_output=False, family="unknown", structured_output=False
@@ -95,8 +96,11 @@ class OpenAIClient(Counted):
         super().__init__()
         self.label = endpoint.model
         self._endpoint = endpoint
-        self._timeout = aiohttp.ClientTimeout(
-            total=endpoint.total_s, sock_connect=endpoint.connect_s, sock_read=endpoint.idle_s
+
+    def _timeout(self, until: float) -> aiohttp.ClientTimeout:
+        left_s = max(until - asyncio.get_running_loop().time(), LEFT_S_MIN)  # to aiohttp, 0 means no bound
+        return aiohttp.ClientTimeout(
+            total=left_s, sock_connect=self._endpoint.connect_s, sock_read=self._endpoint.idle_s
         )
 
     async def create_stream(
@@ -111,10 +115,11 @@ class OpenAIClient(Counted):
     ) -> AsyncGenerator[str | CreateResult, None]:
         """Text as it comes, then the whole. Raises ModelError; what has been given out by then is void."""
         body = request(self._endpoint.model, messages, tools)
+        until = asyncio.get_running_loop().time() + self._endpoint.total_s  # of all attempts together
         for attempt in range(1, self._endpoint.attempts + 1):
             has_begun = False
             try:
-                async for piece in self._answer(body):
+                async for piece in self._answer(body, until):
                     has_begun = True
                     yield piece
                 return
@@ -122,16 +127,17 @@ class OpenAIClient(Counted):
                 # Of errors of the library only the kind: its texts name addresses, and may one day name more.
                 said = str(error) if isinstance(error, _Passing) else type(error).__name__
                 log.warning("the model did not answer (attempt %d): %s", attempt, said)
-                if has_begun or attempt == self._endpoint.attempts:
+                is_last = attempt == self._endpoint.attempts or asyncio.get_running_loop().time() >= until
+                if has_begun or is_last:
                     raise ModelError(f"the model cannot be reached: {said}") from None
             await asyncio.sleep(self._endpoint.backoff_s * 2 ** (attempt - 1))
 
-    async def _answer(self, body: Mapping[str, Any]) -> AsyncGenerator[str | CreateResult, None]:
+    async def _answer(self, body: Mapping[str, Any], until: float) -> AsyncGenerator[str | CreateResult, None]:
         key = self._endpoint.api_key.get_secret_value()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         url = f"{self._endpoint.base_url}/chat/completions"
         async with (
-            aiohttp.ClientSession(timeout=self._timeout) as session,
+            aiohttp.ClientSession(timeout=self._timeout(until)) as session,
             # A redirect could carry the key to another host.
             session.post(url, json=body, headers=headers, allow_redirects=False) as response,
         ):

@@ -45,9 +45,10 @@ def find_items(query: str) -> list[str]:
 
 
 class Till:
-    """Gives money back once for each order, also when the handler that asked for it runs again after a crash.
+    """Gives money back once for each order in this session, also when the handler that asked for it runs again after a
+    crash. A real till would ask its bank, which knows of all sessions.
 
-    folder: where refunds are written, a file for each, made only if it is not there; None: memory alone. paid: orders
+    folder: where refunds are written, a file for each; None: memory alone. paid: orders
     that are known to be paid back, for the agent's state.
     """
 
@@ -69,13 +70,15 @@ class Till:
 
     @staticmethod
     def _write(path: Path, order: Order, approved_by: str) -> None:
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                json.dump({"order": order.number, "cents": order.cents, "approved_by": approved_by}, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except FileExistsError:
+        """Under its name once it is whole: half a record must not count as paid."""
+        if path.exists():
             return  # by a run of the same handler that did not live to say so
+        draft = path.with_suffix(".draft")
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump({"order": order.number, "cents": order.cents, "approved_by": approved_by}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
 
 
 def _name(order: Order) -> str:

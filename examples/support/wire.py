@@ -91,6 +91,13 @@ class _Call:
     arguments: str = ""
 
 
+def _word(value: object) -> str:
+    """Raises TypeError for what is no text."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError("not a text")
+    return value or ""
+
+
 @dataclass(slots=True)
 class Answer:
     """One answer as it grows. add() gives the new text of a piece; result() the whole. is_over: [DONE] was read."""
@@ -121,7 +128,7 @@ class Answer:
         if not piece.get("choices"):
             return ""
         choice = piece["choices"][0]
-        self._finish = choice.get("finish_reason") or self._finish
+        self._finish = _word(choice.get("finish_reason")) or self._finish
         delta = choice.get("delta") or {}
         for call in delta.get("tool_calls") or ():
             self._take_call(call)
@@ -136,7 +143,7 @@ class Answer:
         index = int(delta.get("index", last + 1 if delta.get("id") or last < 0 else last))
         call = self._calls.setdefault(index, _Call())
         function = delta.get("function") or {}
-        call.id = delta.get("id") or call.id
+        call.id = _word(delta.get("id")) or call.id
         call.name += function.get("name") or ""
         call.arguments += function.get("arguments") or ""
         if len(self._calls) > CALLS_MAX or len(call.name + call.arguments) > ANSWER_CHARS_MAX:

@@ -104,7 +104,8 @@ class Experiment {
   #sessionMoved(kind, data, seq) {
     this.step("moved", `${kind.split(".")[0]}: ${data.from} → ${data.to} on ${data.event}`, seq);
     if (kind === "session.state" && data.to === "active") {
-      this.end(this.leaked !== true, "The team was let go and built again; the session goes on.");
+      const text = "The team was let go and built again; the session goes on.";
+      this.end(this.leaked === false, this.leaked === undefined ? `${text} No report of the clean-up came.` : text);
     }
   }
 
@@ -163,6 +164,7 @@ class Cut extends Experiment {
     super(way, null, null);
     this.client = client;
     this.from = client.last;
+    this.twice = client.twice;
     this.store = store;
     this.step("harm", `The socket is gone after #${this.from}.`);
     client.addEventListener("status", (event) => this.#status(event.detail));
@@ -190,9 +192,13 @@ class Cut extends Experiment {
     const missed = this.store.events.filter((event) => event.seq > this.from);
     const isWhole = missed.every((event, index) => event.seq === this.from + 1 + index);
     const count = missed.length;
-    this.end(isWhole, isWhole ? `${count === 0 ? "Nothing was missed" : `#${this.from + 1} to #${this.from + count} came in order`}: no hole, nothing twice.` : "There is a hole in the log.");
+    const doubled = this.client.twice - this.twice;
+    const again = doubled === 0 ? "nothing twice" : `${doubled} that came twice were dropped`;
+    this.end(isWhole, isWhole ? `${count === 0 ? "Nothing was missed" : `#${this.from + 1} to #${this.from + count} came in order`}: no hole, ${again}.` : "There is a hole in the log.");
   }
 }
+
+const SHOWN_MAX = 40; // stories; the oldest that are over go first
 
 /** The panel's logic for one session. */
 export class Experiments {
@@ -220,6 +226,8 @@ export class Experiments {
   #add(experiment) {
     for (const one of this.list) if (one.isOver) one.element.open = false;
     this.list.push(experiment);
+    const oldest = this.list.length > SHOWN_MAX ? this.list.findIndex((one) => one.isOver) : -1;
+    if (oldest >= 0) this.list.splice(oldest, 1)[0].element.remove();
     this.element.prepend(experiment.element);
     return experiment;
   }

@@ -42,6 +42,7 @@ export class Client extends EventTarget {
     this.dials = 0;
     this.last = 0; // the highest number applied
     this.epoch = null;
+    this.twice = 0; // events that came a second time
     this.status = "new";
     this.closeCode = null;
     this.cut_until = 0;
@@ -197,7 +198,10 @@ export class Client extends EventTarget {
   }
 
   #event(frame) {
-    if (frame.seq <= this.last) return; // sent again after a resume: applied already
+    if (frame.seq <= this.last) {
+      this.twice += 1; // sent again: applied already
+      return;
+    }
     if (frame.seq !== this.last + 1) {
       this.#fault(`number ${frame.seq} came after ${this.last}`);
       this.#lose("a hole in the log");

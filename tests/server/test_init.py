@@ -89,6 +89,24 @@ def test_nothing_is_overwritten_and_nothing_half_made(tmp_path: Path) -> None:
     assert theirs.read_text() == "theirs"
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_what_is_in_the_way_of_a_folder_is_told_before_anything_is_written(tmp_path: Path, is_link: bool) -> None:
+    """A file where a folder has to be, or a link that leads out of the project."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    desk = tmp_path / "desk"
+    desk.mkdir()
+    if is_link:
+        (desk / "tests").symlink_to(elsewhere)
+    else:
+        (desk / "tests").write_text("theirs")
+    made = init(desk)
+    assert made.exit_code == 1
+    assert f"{desk / 'tests'} is in the way" in made.output
+    assert [path.name for path in desk.iterdir()] == ["tests"]
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     """A folder with a repository in it is a good place to begin."""
     (tmp_path / ".git").mkdir()
