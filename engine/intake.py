@@ -141,7 +141,9 @@ class Intake:
         if step is not None and step.digest != command.digest:
             return Outcome("refused", "conflict", f"number {command.c} is under way for something else")
         is_new = not self.outcomes.knows(command.cid) and command.cid not in self._cids
-        if self.outcomes.is_forgotten(command.cid, command.c) or (is_new and command.c != 1):
+        # After the end nothing is stored any more, so that a client's first numbers may well be missing then.
+        is_missing = is_new and command.c != 1 and not self._session.is_ended
+        if self.outcomes.is_forgotten(command.cid, command.c) or is_missing:
             return Outcome("refused", "forgotten", f"the outcome of number {command.c} is not kept any more")
         return None
 

@@ -33,9 +33,11 @@ log = logging.getLogger("steward.connection")
 
 class Connection:
     """The shell around one ConnectionCore. serve() is the request's handler; the pool calls tick, leave, stop and
-    surrender."""
+    surrender. socket: another way to the peer than aiohttp's."""
 
-    def __init__(self, pool: Pool, desk: Desk, timing: Timing, now: Callable[[], float]) -> None:
+    def __init__(
+        self, pool: Pool, desk: Desk, timing: Timing, now: Callable[[], float], socket: Socket | None = None
+    ) -> None:
         self.key: tuple[str, str] | None = None  # (sid, cid) once attached; observers have none
         self.n = 0
         self.token_id = ""
@@ -44,7 +46,7 @@ class Connection:
         self._timing = timing
         self._now = now
         self._core = ConnectionCore(now(), timing, random.random)
-        self._socket = Socket()
+        self._socket = socket or Socket()
         self._session: Session | None = None
         self._place: Place | None = None
         self._commands: Commands | None = None

@@ -75,6 +75,22 @@ async def test_time_to_live_runs_out_in_the_mailbox_too() -> None:
         assert texts == ["in time"]
 
 
+@in_virtual_time
+async def test_after_the_end_nobody_is_told_of_a_forgotten_beginning() -> None:
+    """Rule 11: a stored outcome or `ended`, also for a client whose first command came too late already."""
+    async with rig() as r:
+        session = await r.create()
+        assert (await submit(session, "terminate", 1)).ok
+        await r.settle()
+        assert session.is_ended
+        for c in (1, 2, 3):
+            late = session.intake.submit(
+                "/", "say", {"text": "x"}, origin="client", caller=Caller(), command=Command("late", c, "d")
+            )
+            assert (await late).code == "ended"
+        assert (await submit(session, "terminate", 1)).is_duplicate
+
+
 async def test_a_command_that_was_too_large_uses_its_number_up(wire: Wire) -> None:
     """So that the next number of a new client is not taken for one whose beginning was forgotten."""
     peer, _ = await wire.create()

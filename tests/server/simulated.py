@@ -1,0 +1,259 @@
+"""The server without sockets: its real parts in virtual time, and clients that keep the rules and judge it by them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Final, cast
+
+from aiohttp import WSMessage, WSMsgType
+
+from engine.journal.memory import MemoryJournal
+from engine.machine import LifecycleMachine
+from engine.sessions import SessionManager
+from engine.testing.virtual import VirtualLoop
+from server.auth import Credentials
+from server.config import Settings
+from server.connection import Connection
+from server.desk import Desk
+from server.leaving import Leaving
+from server.outbox import UNSENT_BYTES_MAX, Socket
+from server.pool import Pool
+from server.protocol import Timing
+
+ADDRESS: Final = "192.0.2.1"
+UNDECIDED: Final = ("busy", "store_unavailable", "leaving")
+
+
+class Line(asyncio.WriteTransport):
+    """One connection as both ends see it. A frozen peer takes nothing, so what is sent piles up here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.to_server: asyncio.Queue[WSMessage] = asyncio.Queue()
+        self.to_client: deque[tuple[WSMsgType, bytes]] = deque()
+        self.is_frozen = False
+        self._unsent = 0
+        self._is_down = False
+        self._moved = asyncio.Event()
+
+    def is_closing(self) -> bool:
+        return self._is_down
+
+    def get_write_buffer_size(self) -> int:
+        return self._unsent
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == UNSENT_BYTES_MAX
+
+    def abort(self) -> None:
+        if not self._is_down:
+            self._is_down = True
+            self.to_server.put_nowait(WSMessage(WSMsgType.CLOSED, None, None))
+            self._moved.set()
+
+    close = abort
+
+    async def put(self, kind: WSMsgType, payload: bytes) -> None:
+        if self._is_down:
+            raise ConnectionResetError("the line is down")
+        self.to_client.append((kind, payload))
+        if self.is_frozen:
+            self._unsent += len(payload)
+        while self._unsent > UNSENT_BYTES_MAX and not self._is_down:
+            self._moved.clear()
+            await self._moved.wait()
+
+    def thaw(self) -> None:
+        self.is_frozen, self._unsent = False, 0
+        self._moved.set()
+
+
+class LineSocket(Socket):
+    """aiohttp's half of a connection over a Line."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__()
+        self._line = line
+
+    async def prepare(self, request: Any) -> Any:
+        return None
+
+    async def receive(self, timeout: float | None = None) -> WSMessage:
+        return await self._line.to_server.get()
+
+    async def send_frame(self, message: bytes, opcode: WSMsgType, compress: int | None = None) -> None:
+        await self._line.put(opcode, message)
+
+    async def ping(self, message: bytes = b"") -> None:
+        await self._line.put(WSMsgType.PING, message)
+
+    async def pong(self, message: bytes = b"") -> None:
+        await self._line.put(WSMsgType.PONG, message)
+
+
+class Server:
+    """One life of a process, on a loop and a journal."""
+
+    def __init__(self, machines: dict[str, LifecycleMachine], journal: MemoryJournal, data: Path) -> None:
+        settings = Settings.model_construct(open=True, data=data)
+        self.timing = Timing()
+        self.manager = SessionManager(machines, journal)
+        self.desk = Desk(self.manager, Credentials(settings, None))
+        self.pool = Pool(unwelcomed_max=64, unwelcomed_per_address_max=64, control_max=8, observe_max=8)
+        self.leaving = Leaving(self.desk, self.pool, 10.0, asyncio.Event().wait)
+        self._serving: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        await self.manager.start()
+        self.leaving.is_up = True
+        self._sweep = asyncio.create_task(self.pool.sweep(asyncio.get_running_loop().time))
+        await self.settle()
+
+    async def settle(self) -> None:
+        await cast(VirtualLoop, asyncio.get_running_loop()).settle()
+
+    def accept(self) -> Line:
+        line = Line()
+        now = asyncio.get_running_loop().time
+        connection = Connection(self.pool, self.desk, self.timing, now, LineSocket(line))
+        request: Any = SimpleNamespace(transport=line)
+        serving = asyncio.ensure_future(connection.serve(request, self.pool.admit(ADDRESS)))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+        return line
+
+    async def stop(self) -> None:
+        await self.leaving.run()
+        self._sweep.cancel()
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.wait({self._sweep, *self._serving})
+
+
+class Truth:
+    """What anybody has ever seen: for one (sid, epoch, seq) it can only be this."""
+
+    def __init__(self) -> None:
+        self.events: dict[tuple[str, str, int], bytes] = {}
+
+    def see(self, sid: str, epoch: str, seq: int, payload: bytes) -> None:
+        known = self.events.setdefault((sid, epoch, seq), payload)
+        assert known == payload, f"L1: {seq} was {known!r} and is now {payload!r}"
+
+
+class Client:
+    """One client by the rules of docs/protocol.md: cursor, numbered commands, dials. Fails when a promise breaks."""
+
+    def __init__(self, truth: Truth, token: str, cid: str, role: str = "control") -> None:
+        self.token, self.cid, self.role = token, cid, role
+        self.n = 0
+        self.sid, self.epoch, self.seq = "", "", 0
+        self.base = 0  # a snapshot stands for what is up to here
+        self.snaps = 0
+        self.unanswered: dict[int, dict[str, Any]] = {}
+        self.outcomes: dict[int, dict[str, Any]] = {}
+        self.said: dict[int, dict[str, Any]] = {}
+        self.c = 0
+        self.line: Line | None = None
+        self.is_welcome = False
+        self.is_over = False
+        self.close: int | None = None
+        self.goaways = 0
+        self._truth = truth
+        self._owes_snap = False
+
+    def dial(self, line: Line, create: dict[str, Any] | None = None, *, lies: bool = False) -> None:
+        if self.role != "control":
+            self.hang_up()  # nobody takes over from an observer
+        self.n += 1
+        self.line, self.is_welcome, self.close, self._owes_snap = line, False, None, False
+        hello: dict[str, Any] = {"t": "hello", "token": self.token, "role": self.role, "n": self.n}
+        if self.role == "control":
+            hello["cid"] = self.cid
+        if self.seq:
+            hello["cur"] = {"epoch": self.epoch, "seq": self.seq + (1000 if lies else 0)}
+        if create is not None:
+            hello["create"] = create
+        self.send(hello)
+
+    def send(self, frame: dict[str, Any]) -> None:
+        assert self.line is not None
+        self.line.to_server.put_nowait(WSMessage(WSMsgType.TEXT, json.dumps(frame).encode(), None))
+
+    def command(self, name: str, **args: Any) -> int:
+        """Number a command; it is sent now if there is a welcome, else after the next."""
+        self.c += 1
+        self.said[self.c] = self.unanswered[self.c] = {"t": "cmd", "c": self.c, "name": name, "args": args}
+        if self.is_welcome:
+            self.send(self.unanswered[self.c])
+        return self.c
+
+    def read(self, most: int = 1_000_000) -> None:
+        """Take frames that have come, at most so many."""
+        line = self.line
+        while line is not None and line.to_client and most > 0:
+            kind, payload = line.to_client.popleft()
+            most -= 1
+            if kind == WSMsgType.PING:
+                line.to_server.put_nowait(WSMessage(WSMsgType.PONG, payload, None))
+            elif kind == WSMsgType.CLOSE:
+                self.close = int.from_bytes(payload[:2])
+                self.hang_up()
+                return
+            elif kind == WSMsgType.TEXT:
+                frame = json.loads(payload)
+                getattr(self, "_on_" + frame["t"])(frame, payload)
+
+    def hang_up(self) -> None:
+        if self.line is not None:
+            self.line.abort()
+        self.line, self.is_welcome = None, False
+
+    def _on_welcome(self, frame: dict[str, Any], payload: bytes) -> None:
+        assert not self.is_welcome
+        assert self.sid in ("", frame["sid"]), "L12: one token, one session"
+        if self.epoch and frame["epoch"] == self.epoch:
+            assert frame["head"] >= self.seq or not frame["resumed"], "L2: what was seen is in the log"
+        self.sid, self.epoch, self.is_welcome = frame["sid"], frame["epoch"], True
+        self._owes_snap = not frame["resumed"]
+        for command in self.unanswered.values():
+            self.send(command)
+
+    def _on_snap(self, frame: dict[str, Any], payload: bytes) -> None:
+        assert self._owes_snap, "a snapshot that nobody announced"
+        self._owes_snap = False
+        self.seq = self.base = frame["seq"]
+        self.snaps += 1
+
+    def _on_ev(self, frame: dict[str, Any], payload: bytes) -> None:
+        assert not self._owes_snap, "L4: an event before the snapshot that was announced"
+        seq = frame["seq"]
+        self._truth.see(self.sid, self.epoch, seq, payload)
+        if seq <= self.seq:
+            return
+        assert seq == self.seq + 1, f"L1: {seq} came after {self.seq}"
+        assert not self.is_over, "L9: session.ended is the last event"
+        self.seq = seq
+        self.is_over = frame["kind"] == "session.ended"
+
+    def _on_res(self, frame: dict[str, Any], payload: bytes) -> None:
+        c, code = frame["c"], frame.get("err", {}).get("code")
+        if code in UNDECIDED:
+            return
+        outcome = {name: value for name, value in frame.items() if name != "dup"}
+        assert self.outcomes.setdefault(c, outcome) == outcome, f"L5: {c} was {self.outcomes[c]} and is now {outcome}"
+        assert code not in ("forgotten", "conflict"), frame
+        assert frame.get("seq", 0) <= self.seq or self.base, "a result follows the events it caused"
+        self.unanswered.pop(c, None)
+
+    def _on_goaway(self, frame: dict[str, Any], payload: bytes) -> None:
+        self.goaways += 1
+
+    def _on_note(self, frame: dict[str, Any], payload: bytes) -> None:
+        """Volatile."""
+
+    _on_ping = _on_error = _on_note
