@@ -95,7 +95,12 @@ def build(
 
     insisted: waits for the signal that ends the grace.
     """
-    manager = SessionManager(compile_machines(spec, registry), journal, services=services or {})
+    manager = SessionManager(
+        compile_machines(spec, registry),
+        journal,
+        services=services or {},
+        idle_memory_s=settings.idle_memory_s or None,
+    )
     desk = Desk(manager, Credentials(settings, key))
     pool = Pool(
         unwelcomed_max=settings.unwelcomed_max,

@@ -138,6 +138,13 @@ class Settings(BaseSettings):
     jwt: IdentityProvider | None = Field(default=None, description="whose tokens may create sessions, beside api_keys")
 
     grace_s: float = Field(default=10.0, ge=0, le=GRACE_S_MAX, description="what sessions get on SIGTERM")
+    idle_memory_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=7 * 86_400,
+        description="without connections and work for so long, a minute at least, a session leaves memory until "
+        "something comes for it; 0: never",
+    )
     heartbeat_s: float = Field(default=10.0, ge=0.05, le=300, description="period; below a proxy's idle time-out")
     dead_s: float = Field(default=25.0, ge=0.1, le=900, description="silence after which a peer is dead")
     stuck_s: float = Field(default=15.0, ge=0.1, le=900, description="a write without progress after which it is dead")

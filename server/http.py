@@ -11,6 +11,7 @@ from aiohttp import web
 
 from engine.codec import encode
 from engine.records import Caller, Command
+from engine.roster import Sleeper
 from engine.session import Session
 from engine.spec import Spec
 
@@ -101,7 +102,9 @@ class Http:
     async def sessions(self, request: web.Request) -> web.Response:
         if not await self._is_admin(request):
             raise Fault("no_valid_token")
-        return json({"sessions": [_view(session) for session in self._desk.manager.sessions()]})
+        manager = self._desk.manager
+        live: list[Session | Sleeper] = [*manager.sessions(), *manager.asleep()]
+        return json({"sessions": [_view(session) for session in live]})
 
     async def create(self, request: web.Request) -> web.Response:
         body = await read_body(request, CreateBody)
@@ -279,14 +282,15 @@ def right_origin(right: Right) -> Literal["client", "admin"]:
     return "client" if right.token_id else "admin"
 
 
-def _view(session: Session) -> dict[str, Any]:
+def _view(session: Session | Sleeper) -> dict[str, Any]:
+    """What lists tell of a session, also of one that left memory."""
     return {
         "sid": session.sid,
         "user": session.user,
         "epoch": session.epoch,
-        "head": session.log.head,
+        "head": session.log.head if isinstance(session, Session) else session.head,
         "state": session.state,
-        "is_ended": session.is_ended,
+        "is_ended": isinstance(session, Session) and session.is_ended,
         "created_at": round(session.created_at, 3),
     }
 

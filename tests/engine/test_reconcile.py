@@ -70,7 +70,7 @@ def carry_out(action: Action, stored: Stored, live: Live) -> None:
             live[sid] = replace(live[sid], owes_restored=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(world=WORLDS)
 def test_what_was_done_is_not_asked_for_again(world: tuple[Stored, Live, Terms]) -> None:
     """Idempotent, and never two things about one session."""
@@ -82,7 +82,7 @@ def test_what_was_done_is_not_asked_for_again(world: tuple[Stored, Live, Terms])
     assert reconcile(stored, live, NOW, terms) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(world=WORLDS)
 def test_what_is_live_and_truthful_is_untouched(world: tuple[Stored, Live, Terms]) -> None:
     """L6, R1: a session that the store has under our fence is at most put to sleep, when nothing of it goes on."""
@@ -109,7 +109,7 @@ def test_without_the_store_only_memory_is_looked_at(world: tuple[Stored, Live, T
     assert deeds <= {"leave memory", "wake", "rouse"}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(stored=st.dictionaries(SIDS, STORED))
 def test_at_the_start_every_session_is_brought_back_named_or_left(stored: Stored) -> None:
     """The start is the same question with nothing in memory."""

@@ -60,3 +60,28 @@ async def test_a_full_disk_takes_no_sessions_and_says_when_to_come_again(serving
     await again.until(is_note("restored"))
     assert (await wire.call("GET", "/readyz"))[0] == 200
     assert wire.parts.manager.live == 1
+
+
+async def test_a_client_cannot_tell_that_its_session_left_memory(wire: Wire) -> None:
+    """L1, L8: a hello wakes it, the log goes on with the next number, and lists have shown it all the time."""
+    token = new_token()
+    peer, welcome = await wire.create(token)
+    await peer.cmd(1, "say", args={"text": "one"})
+    await peer.res(1)
+    await peer.socket.close()
+    sid = welcome["sid"]
+    await wire.wait_state(sid, "reconnecting")
+    manager = wire.parts.manager
+    await manager.sessions()[0].log.landed()
+    manager._rest.leave(sid)
+    assert (manager.sessions(), manager.live) == ([], 1)
+    _, listed = await wire.call("GET", "/v1/sessions", KEY)
+    assert [(one["sid"], one["state"], one["is_ended"]) for one in listed["sessions"]] == [(sid, "reconnecting", False)]
+    again = await wire.dial()
+    back = await again.hello(token, n=2, cur={"epoch": welcome["epoch"], "seq": peer.events[-1]["seq"]})
+    assert (back["sid"], back["resumed"]) == (sid, True)
+    await again.cmd(2, "say", args={"text": "two"})
+    assert (await again.res(2))["ok"]
+    seqs = [event["seq"] for event in peer.events + again.events]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert len(manager.sessions()) == 1
