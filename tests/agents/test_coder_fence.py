@@ -145,9 +145,12 @@ MISCHIEF = {
         ),
         "exit code 0 before all tests had run",
     ),
-    "a folder that nobody can list": ("os.mkdir('x', 0)\ntime.sleep(9)", "ran longer than 1 s"),
+    "a folder that nobody can list": (
+        "os.mkdir('x', 0o300)\ntime.sleep(9)",
+        "ran longer than 1 s" if os.geteuid() == 0 else "made a folder that nobody can look into",  # but root can
+    ),
     "folders in folders": (
-        "for _ in range(1500):\n    os.mkdir('x' * 200, 0o300)\n    os.chdir('x' * 200)\ntime.sleep(60)",
+        "for _ in range(1500):\n    os.mkdir('x' * 200)\n    os.chdir('x' * 200)\ntime.sleep(60)",
         "nested folders deeper than 32",
     ),
     "files": (
