@@ -13,7 +13,7 @@ export const WAYS = [
   { how: "swallow", title: "Swallow cancellation", text: "Its handler ignores being cancelled. After the grace it is ended by force." },
   { how: "raise", title: "Raise in a handler", text: "An exception nobody expected. It becomes an event, not a crash." },
   { how: "leak", title: "Leak a file and a task", text: "Nobody closes them. The clean-up finds both at the end." },
-  { how: "stick", title: "Leak a file that will not close", text: "The clean-up gets it wrong: a cross in the report, and the session waits for you." },
+  { how: "stick", title: "Leak a file that will not close", text: "The clean-up cannot close it: a cross in the report, and the session waits for you." },
   { how: "limit", title: "Exceed a limit", text: "Tasks without end. The agent is stopped and the team is built again." },
 ];
 

@@ -25,6 +25,7 @@ from fake_model import DONE, KEY, FakeModel, call, event, fake_model, say
 
 from examples.support import make_team
 from examples.support.endpoint import Endpoint
+from examples.support.messages import CONTEXT_BYTES_MAX, trimmed
 from examples.support.openai import OpenAIClient
 from examples.support.wire import ANSWER_BYTES_MAX, Answer, Lines, ModelError, request
 
@@ -224,3 +225,23 @@ def test_a_configuration_that_cannot_work_says_so(environment: dict[str, str], c
 def test_without_an_address_there_is_no_endpoint() -> None:
     assert Endpoint.from_environment({"STEWARD_SUPPORT_API_KEY": KEY}) is None
     assert make_team(None).name == "support"
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"delta": {"content": "x"}, "finish_reason": {"a": 1}},
+        {"delta": {"tool_calls": [{"index": 0, "id": 7, "function": {"name": "f"}}]}},
+    ],
+)
+def test_what_an_endpoint_sends_of_a_wrong_type_is_a_models_error(choice: dict[str, Any]) -> None:
+    """At once, as it comes: what is told to the customer then is SORRY, and the handler does not fail."""
+    with pytest.raises(ModelError):
+        Answer().add(json.dumps({"choices": [choice]}))
+
+
+def test_a_question_is_kept_though_its_results_are_too_much() -> None:
+    """A desk that forgets everything without a word would answer nothing."""
+    asked = UserMessage(content="and now?", source="ann")
+    results = [AssistantMessage(content="x" * CONTEXT_BYTES_MAX, source="sales")]
+    assert trimmed([UserMessage(content="before", source="ann"), asked, *results]) == [asked]
