@@ -77,5 +77,5 @@ ci: ## what has to pass before anything lands
 	@bash .ci/run
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) benchmarks/.peers build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) benchmarks/.peers benchmarks/.work build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -35,9 +35,8 @@ class Run:
 def measure(scenario: Scenario, rounds: int, lacking: Mapping[str, str], say: Callable[[str], None]) -> Run:
     """Play rounds. lacking: why peers of a sort cannot be used. A side that fails is `not measured`, and why."""
     run = Run(scenario)
-    if scenario.prepare is not None:
-        scenario.prepare()
     with ExitStack() as stack:
+        stack.enter_context(scenario.around())
         sides = dict(_started(run, lacking, stack, say))
         for number in range(rounds):
             say(f"  round {number + 1} of {rounds}")

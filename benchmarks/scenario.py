@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -11,6 +12,7 @@ from typing import Final, Literal
 ROOT: Final = Path(__file__).parents[1]
 HERE: Final = Path(__file__).parent
 PEERS: Final = HERE / ".peers"  # everything of other people's that is installed for comparison only
+WORK: Final = HERE / ".work"  # what a benchmark makes for its sides and removes again
 ROUNDS_MIN: Final = 5
 
 Role = Literal["ours", "reference", "peer"]
@@ -58,7 +60,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Scenario:
-    """number: as in the list of bars (P1 …). name: for ONLY=. ready_s, round_s: what its sides may take at most."""
+    """number: as in the list of bars (P1 …). name: for ONLY=. ready_s, round_s: what its sides may take at most.
+    around: what all its sides find ready, from before the first until after the last."""
 
     number: str
     name: str
@@ -70,7 +73,7 @@ class Scenario:
     rounds: int = ROUNDS_MIN
     ready_s: float = 60.0
     round_s: float = 60.0
-    prepare: Callable[[], None] | None = None
+    around: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def python(module: str, *args: str) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ WIDTH: Final = 860
 LEFT: Final = 250  # for the names of bars
 RIGHT: Final = 120
 BAR: Final = 24
+NAME_WIDTH: Final = 190  # of a curve, at its end
+NAME_HEIGHT: Final = 16
 COLOURS: Final = {"ours": "#2f6fdb", "reference": "#8a8f98", "peer": "#c9a24b"}
 LINES: Final = ("#2f6fdb", "#c0563b", "#3b8f5a", "#8a5bb5", "#8a8f98")
 STYLE: Final = "font: 13px system-ui, sans-serif; fill: #222"
@@ -82,14 +84,20 @@ def curves(title: str, across: Axis, up: Axis, lines: Mapping[str, Sequence[tupl
     for value, text in across.marks:
         x, y = at((value, up.low))
         body += [_line([(x, y), (x, y + 5)], "#8a8f98", 1), _text(x, y + 20, text, anchor="middle")]
+    labels: list[tuple[float, float]] = []
     for number, (name, points) in enumerate(lines.items()):
-        colour = LINES[number % len(LINES)]
-        placed = [at(point) for point in points]
-        body += [
-            _line(placed, colour, 2.5),
-            _text(left + wide + 10, placed[-1][1] + 4 + 0 * number, name, colour=colour),
-        ]
+        colour, placed = LINES[number % len(LINES)], [at(point) for point in points]
+        labels.append(_free((placed[-1][0] + 10, placed[-1][1] + 4), labels))
+        body += [_line(placed, colour, 2.5), _text(*labels[-1], name, colour=colour)]
     return _document(height, body)
+
+
+def _free(wanted: tuple[float, float], taken: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """As near below wanted as no other name is in the way."""
+    x, y = wanted
+    while any(abs(x - other) < NAME_WIDTH and abs(y - height) < NAME_HEIGHT for other, height in taken):
+        y += 1
+    return x, y
 
 
 def _document(height: float, body: Sequence[str]) -> str:

@@ -7,17 +7,21 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import pages, pictures, results
+from benchmarks import lives, pages, pictures, results
 from benchmarks.__main__ import chosen
 from benchmarks.harness import judged, measure
 from benchmarks.scenario import HERE, ROOT, Bar, Measure, Scenario, Side
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.sides import growth
+from benchmarks.sides.lives import bare_life, life, manager_of
 from benchmarks.svg import BarOf, bars
 from benchmarks.tables import of_all, of_bars
+from engine.journal.memory import MemoryJournal
 
 KEPT = results.load()
 
@@ -130,3 +134,26 @@ def test_the_peers_lock_names_no_place() -> None:
     assert all("integrity" in one for name, one in lock["packages"].items() if name)
     pins = (HERE / "peers.txt").read_text(encoding="utf-8").splitlines()
     assert all(line.startswith("#") or "==" in line for line in pins)
+
+
+@pytest.mark.parametrize("life_file", sorted(lives.HERE.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_benchmarks_lives_are_lives(life_file: Path) -> None:
+    """They are held to the language like everybody's, so a change of it is noticed before the next measurement."""
+    assert lives.machines(life_file.stem)
+
+
+async def test_what_is_measured_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One event, one timer, one look and one whole life beside its reference: what takes minutes would rot unseen."""
+    for name in ("EVENTS", "TIMERS", "LOOKS"):
+        monkeypatch.setattr(growth, name, 3)
+    crowd = growth.Crowd(2)
+    await crowd.fill()
+    assert await crowd.events() == 3
+    assert await crowd.timers() == 3
+    assert await crowd.monitor() == 4
+    await crowd.manager.shutdown(1)
+    manager = manager_of(MemoryJournal(), None)
+    await manager.start()
+    await life(manager, 0)
+    await bare_life(0)
+    await manager.shutdown(1)
