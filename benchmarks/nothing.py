@@ -30,7 +30,7 @@ class NoJournal:
     async def sessions(self) -> list[SessionRow]:
         return []
 
-    async def records(self, sid: str) -> list[bytes]:
+    async def records(self, sid: str, after: int = 0, limit: int | None = None) -> list[bytes]:
         return []
 
     async def updates(self, sid: str, after: int, limit: int) -> Sequence[tuple[int, bytes]]:

@@ -14,6 +14,7 @@ from .resources import Resource
 
 if TYPE_CHECKING:
     from .session import Session
+    from .trimming import Trimmer
 
 
 class Directory(Protocol):
@@ -27,6 +28,8 @@ class Directory(Protocol):
     def clock(self) -> Clock: ...
     @property
     def arrivals(self) -> Arrivals: ...
+    @property
+    def trimmer(self) -> Trimmer: ...
     @property
     def random(self) -> random.Random: ...
     def session_ended(self, session: Session) -> None: ...

@@ -123,6 +123,15 @@ class JournalError(StewardError):
     """The store's: it refused or could not be read; nothing of the append was written."""
 
 
+class Overtaken(StewardError):
+    """A reader's: it wants updates that are trimmed away, and has to begin anew with a snapshot. first: the oldest
+    that is kept."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__(f"updates before {first} are not kept any more")
+        self.first = first
+
+
 class Fenced(JournalError):
     """The store's: another writer owns the session now, or the revision is not the next one."""
 

@@ -15,7 +15,7 @@ from .journal.base import Journal, SessionRow
 from .plan import KindPlan
 from .reconcile import Reading, StoredView
 from .records import Record
-from .state import SessionImage, fold
+from .state import SessionImage, apply
 
 BACKOFF_S: Final = 0.5
 BACKOFF_MAX_S: Final = 30.0  # a store that is away for long is asked this often, and each session comes back with it
@@ -98,12 +98,17 @@ class Recovery:
 
 def _fold(records: Iterable[bytes]) -> SessionImage:
     """Raises UnknownFormat for what this release cannot read, never anything else."""
+    image = SessionImage()
     try:
-        return fold(Record.decode(text) for text in records)
+        for text in records:
+            record = Record.decode(text)
+            apply(image, record)
+            image.kept.add(record, len(text), record.body.get("told", 0))
     except UnknownFormat:
         raise
     except Exception as error:
         raise UnknownFormat(f"its log holds what is no record: {type(error).__name__}: {error}") from error
+    return image
 
 
 def refusal(found: Iterable[Found]) -> StewardError:

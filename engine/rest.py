@@ -18,6 +18,7 @@ from .roster import Roster, Sleeper
 from .session import Session
 from .state import SessionImage
 from .tasks import EngineTasks, engine_task
+from .trimming import Trimmer
 
 TOUCHED_S: Final = 60.0  # who has looked a session up may still be about to use it
 
@@ -33,6 +34,8 @@ class House(Protocol):
     def admission(self) -> Admission: ...
     @property
     def arrivals(self) -> Arrivals: ...
+    @property
+    def trimmer(self) -> Trimmer: ...
     @property
     def is_leaving(self) -> bool: ...
     def build(self, row: SessionRow, image: SessionImage) -> Session: ...

@@ -42,6 +42,7 @@ class Session:
         self.epoch = row.epoch
         self.created_at = row.created_at
         self.log = log
+        log.count_on(image.kept, partial(directory.trimmer.look, self))
         self.loop = asyncio.get_running_loop()
         self.clock = directory.clock
         self.random = directory.random
@@ -111,6 +112,10 @@ class Session:
     def outcome_of(self, cid: str, c: int) -> Outcome | None:
         found = self.intake.outcomes.find(cid, c)
         return found[1] if found is not None else None
+
+    async def snap(self, bytes_max: int) -> tuple[int, dict[str, Any]]:
+        """See Views.shown."""
+        return await self._directory.trimmer.views.shown(self.log, bytes_max)
 
     # Connections and rights
 
@@ -301,9 +306,8 @@ class Session:
             self.gone.set_result(None)
 
     async def dissolve(self) -> list[Leak]:
-        """Stop in this process without a record; the log keeps everything for the next.
-
-        Gives what could not be let go, which is the next root's."""
+        """Stop in this process without a record; the log keeps everything for the next. Gives what could not be let
+        go, which is the next root's."""
         self._go()
         leaks: list[Leak] = []
         if self.root is not None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from .admission import Admission
 from .backlog import Backlog, Commit
-from .journal.base import Append, Journal, SessionRow, TokenRow
+from .errors import Overtaken
+from .journal.base import Append, Journal, SessionRow, TokenRow, Trim
+from .kept import Kept
 from .records import Record, Update
 from .streams import CHUNK, Streams
 
 TAIL_UPDATES: Final = 256  # updates kept in memory for readers that are nearly there; the rest is read from the journal
+FRESH_RECORDS_MAX: Final = 4096  # that come while a snapshot is made; with more there is none this time
 DEGRADED: Final = "degraded"  # a note, because nothing can be numbered while the store is away
 RESTORED: Final = "restored"
 WHY_STORE: Final = {"why": "store"}
@@ -48,12 +52,19 @@ class SessionLog:
         self.rev = row.rev
         self.seq = row.seq
         self.head = row.seq
+        self.first_rev = row.first_rev
+        self.trimmed = row.trimmed  # the last update that is gone
+        self.kept = Kept()
+        self._on_grown: Callable[[], None] | None = None
+        self.is_closed = row.ended_at is not None  # the record of the end is in its order
         self.streams = Streams()
         self._journal = journal
         self._on_failure = on_failure
         self._tail: deque[tuple[int, bytes]] = deque(maxlen=TAIL_UPDATES)
         self._watchers: dict[int, Callable[[], None]] = {}
         self._note_watchers: dict[int, Callable[[str, Mapping[str, Any]], None]] = {}
+        self._cursors: dict[int, Callable[[], int]] = {}
+        self._fresh: deque[bytes] | None = None
         self._number = 0
         self._admission = admission or Admission()
         self._backlog = Backlog(row.sid, journal, self, self._admission)
@@ -69,21 +80,24 @@ class SessionLog:
         tokens: tuple[TokenRow, ...] = (),
         revoked: tuple[str, ...] = (),
         ended_at: float | None = None,
+        trim: Trim | None = None,
     ) -> Committed:
         """Queue one commit. Raises TypeError, with nothing queued, if record or updates are not JSON, and
         JournalError if the log failed before or cannot queue."""
         self._backlog.require_room()
         encoded = tuple(update.encode(self.seq + n, record.at) for n, update in enumerate(updates, start=1))
+        told = sum(map(len, encoded))
         append = Append(
             sid=self.sid,
             fence=self.fence,
             rev=self.rev + 1,
-            record=record.encode(),
+            record=record.encode(told),
             updates=encoded,
             session=session,
             tokens=tokens,
             revoked=revoked,
             ended_at=ended_at,
+            trim=trim,
         )
         for update in updates:
             self.streams.finish(update)
@@ -93,7 +107,30 @@ class SessionLog:
         # A future of our own: cancelling a wait for it must not pass for a write that was given up.
         durable = self.last = asyncio.get_running_loop().create_future()
         self._backlog.put(Commit(append, [(first + n, text) for n, text in enumerate(encoded)], durable))
+        self._count(record, append, told)
         return Committed(self.rev, self.seq, durable)
+
+    def count_on(self, kept: Kept, on_grown: Callable[[], None]) -> None:
+        """Go on from what was counted when the log was read back, and call after each commit; it may not raise."""
+        self.kept, self._on_grown = kept, on_grown
+
+    def _count(self, record: Record, append: Append, told: int) -> None:
+        self.is_closed = self.is_closed or append.ended_at is not None
+        self.kept.add(record, len(append.record), told)
+        if self._fresh is not None and len(self._fresh) < FRESH_RECORDS_MAX:
+            self._fresh.append(append.record)
+        if self._on_grown is not None:
+            self._on_grown()
+
+    @contextmanager
+    def collecting(self) -> Iterator[deque[bytes]]:
+        """The records that are appended while this is open, encoded; above FRESH_RECORDS_MAX at once some are missed.
+        One at a time may collect them."""
+        self._fresh = fresh = deque[bytes]()
+        try:
+            yield fresh
+        finally:
+            self._fresh = None
 
     # How it goes in the store
 
@@ -118,6 +155,8 @@ class SessionLog:
         return not self._backlog
 
     def commit_landed(self, commit: Commit) -> None:
+        if (trim := commit.append.trim) is not None:
+            self.first_rev, self.trimmed = max(self.first_rev, trim.records), max(self.trimmed, trim.updates)
         if commit.numbered:
             self._tail.extend(commit.numbered)
             self.head = commit.numbered[-1][0]
@@ -150,15 +189,32 @@ class SessionLog:
         await self._backlog.drain()
 
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """Durable updates with seq > after, ascending, at most limit; each a JSON object {seq, ts, kind, data, re?}."""
+        """Durable updates with seq > after, ascending, at most limit; each a JSON object {seq, ts, kind, data, re?}.
+
+        Raises Overtaken if the first of them is not kept any more: a hole is never silent (L4).
+        """
+        if after < self.trimmed:
+            raise Overtaken(self.trimmed + 1)
         if self._tail and after >= self._tail[0][0] - 1:
             return [entry for entry in self._tail if entry[0] > after][:limit]
         found = await self._journal.updates(self.sid, after, limit)
+        first = found[0][0] if found else self.head + 1
+        if first > after + 1 and limit > 0:
+            raise Overtaken(first)  # it was trimmed while we read
         return [entry for entry in found if entry[0] <= self.head]
 
-    def watch(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back after each rise of head; returns how to stop it."""
-        return self._register(self._watchers, callback)
+    def watch(self, callback: Callable[[], None], cursor: Callable[[], int] | None = None) -> Callable[[], None]:
+        """Call back after each rise of head; returns how to stop it. cursor: tells the last update that was read,
+        and holds back the trimming of later ones for a while."""
+        unwatch = self._register(self._watchers, callback)
+        if cursor is None:
+            return unwatch
+        forget = self._register(self._cursors, cursor)
+        return lambda: (unwatch(), forget())[0]
+
+    def lowest_cursor(self) -> int:
+        """Up to where every reader that said so has read."""
+        return min((cursor() for cursor in self._cursors.values()), default=self.head)
 
     def watch_notes(self, callback: Callable[[str, Mapping[str, Any]], None]) -> Callable[[], None]:
         """Call back with each note; returns how to stop it. Who comes while the store is away is told so at once."""

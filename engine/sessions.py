@@ -33,6 +33,7 @@ from .session import Session
 from .sessionlog import SessionLog
 from .state import SessionImage
 from .tasks import EngineTasks, install_task_factory, remove_task_factory
+from .trimming import LogLimits, Trimmer
 from .upkeep import Upkeep
 from .watchdog import Watchdog
 
@@ -55,6 +56,7 @@ class SessionManager:
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
         retention_s: float = RETENTION_S,
         idle_memory_s: float | None = None,
+        log_limits: LogLimits | None = None,
     ) -> None:
         self.machines = machines
         self.plans: Mapping[str, KindPlan] = {kind: plan_of(machine) for kind, machine in machines.items()}
@@ -69,6 +71,7 @@ class SessionManager:
         self._token_bytes = token_bytes
         self._roster = Roster(self.plans[self.root_kind].limits)
         self._tasks = EngineTasks()
+        self.trimmer = Trimmer(journal, self._tasks, log_limits)
         self._recovery = Recovery(journal, self.plans, self.random)
         self._archive = Archive(journal, self._load_ended, retention_s=retention_s)
         self._rest = Rest(self, self._roster, journal, self._recovery, self._tasks)

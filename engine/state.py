@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
+from .kept import Kept
 from .records import Command, Event, Message, Outcome, Record
 
 OUTCOMES_PER_CID: Final = 64
@@ -98,13 +99,14 @@ class Outcomes:
 @dataclass(slots=True)
 class SessionImage:
     """A whole session. actors: parents before their children. pending: messages whose receiver has not named them.
-    cause: why it ends, once it does. quarantine and end are states of the root."""
+    cause: why it ends, once it does. kept: of the log it was read from; quarantine and end are states of the root."""
 
     actors: dict[str, ActorImage] = field(default_factory=dict)
     pending: dict[str, Message] = field(default_factory=dict)
     outcomes: Outcomes = field(default_factory=Outcomes)
     cause: dict[str, Any] | None = None
     rev: int = 0
+    kept: Kept = field(default_factory=Kept)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -108,7 +108,8 @@ class Upkeep:
             self._arm()
 
     async def _round(self, *, is_start: bool = False) -> None:
-        """Compare everything that is stored with everything that is in memory."""
+        """Compare everything that is stored with everything that is in memory, and find the logs that are too old."""
+        self._house.trimmer.sweep(self._roster.up.values())
         live = self._rest.views()
         try:
             rows = {row.sid: row for row in await self._journal.sessions() if self._concerns_us(row, live)}

@@ -38,7 +38,7 @@ class TokenBody(Frame):
 class PageQuery(Frame):
     """Strings, because a query has nothing else."""
 
-    after: Annotated[str, StringConstraints(pattern=r"^\d{1,15}$")] = "0"
+    after: Annotated[str, StringConstraints(pattern=r"^\d{1,15}$")] | None = None
     limit: Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}$")] = Field(default="100")
 
 

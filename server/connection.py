@@ -231,9 +231,9 @@ class Connection:
         if self.key is not None:
             self._commands = Commands(session, self.key[1], caller, self._outbox, self.stop, self._now)
         self._unwelcomed.give_back()
-        after, first = opening(session, hello, self._timing)
+        after, welcome = opening(session, hello, self._timing)
         self._core.welcomed(self._now())
-        self._outbox.follow(session, after, first)
+        self._outbox.follow(session, after, welcome)
 
     async def _right(self, hello: frames.Hello) -> Right:
         try:

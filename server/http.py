@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 
 from engine.codec import encode
+from engine.errors import Overtaken
 from engine.records import Caller, Command
 from engine.roster import Sleeper
 from engine.session import Session
@@ -153,7 +154,7 @@ class Http:
             self._desk.check(right)
             if self._desk.is_leaving:
                 raise Fault("leaving")
-            cur = cursor_of(request, right.session.epoch, int(read_query(request, PageQuery).after))
+            cur = cursor_of(request, right.session.epoch, int(read_query(request, PageQuery).after or 0))
             stream = EventStream(self._pool, right, cur, self._timing, time.monotonic)
             if stream.is_read:
                 return web.Response(status=204)
@@ -163,18 +164,25 @@ class Http:
     async def page(self, request: web.Request) -> web.Response:
         session = (await self._right(request)).session
         query = read_query(request, PageQuery)
-        after, limit = int(query.after), min(int(query.limit), PAGE_MAX)
-        head = session.log.head
+        first, head = session.log.trimmed + 1, session.log.head
+        after, limit = first - 1 if query.after is None else int(query.after), min(int(query.limit), PAGE_MAX)
         events: list[bytes] = []
         size, last = 0, after
-        for seq, update in await self._patience.wait(session.log.read(after, limit)):
+        try:
+            page = await self._patience.wait(session.log.read(after, limit))
+        except Overtaken as error:
+            text = f"{error}; read on after={error.first - 1}, or leave after out"
+            return problem(410, "trimmed", "that part of the log is gone", text, first=error.first)
+        for seq, update in page:
             size += len(update)
             if events and size > PAGE_BYTES_MAX:
                 break
             events.append(update)
             last = seq
         # Put together from the stored bytes, so that a page says exactly what an `ev` frame says (L1).
-        start = encode({"epoch": session.epoch, "head": head, "next": last, "is_ended": session.is_ended})
+        start = encode(
+            {"epoch": session.epoch, "first": first, "head": head, "next": last, "is_ended": session.is_ended}
+        )
         return web.Response(
             body=start[:-1] + b',"events":[' + b",".join(events) + b"]}", content_type="application/json"
         )

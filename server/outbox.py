@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from engine.errors import Overtaken
 from engine.session import Session
 from engine.streams import CHUNK
 
@@ -34,6 +35,7 @@ RESULTS_WAITING_MAX: Final = COMMANDS_IN_FLIGHT_MAX  # above it nothing is read;
 NOTES_WAITING_MAX: Final = 256  # volatile: above it the oldest is lost
 CLOSE_S: Final = 2.0  # for a close handshake; then the transport is cut
 LINGER_S: Final = 0.5
+SNAP_BYTES_MAX: Final = frames.SERVER_FRAME_BYTES_MAX - 64  # the rest of its frame
 
 
 def limit_unsent(transport: asyncio.WriteTransport) -> None:
@@ -95,6 +97,7 @@ class Outbox:
         self._on_ended = on_ended
         self._session: Session | None = None
         self._cursor = 0
+        self._is_lost = False  # what comes after the cursor is gone: a snap has to come first
         self._wake = asyncio.Event()
         self._urgent: deque[bytes] = deque()
         self._results: list[tuple[int, int, bytes]] = []
@@ -114,13 +117,14 @@ class Outbox:
     def unsent(self) -> int:
         return self._transport.get_write_buffer_size()
 
-    def follow(self, session: Session, after: int, first: list[bytes]) -> None:
-        """Send first, then the session's log from after + 1 on, for ever."""
+    def follow(self, session: Session, after: int | None, welcome: bytes) -> None:
+        """Send the welcome, then the session's log from after + 1 on, for ever; None: from a snap on."""
         self._session = session
-        self._cursor = after
-        self._urgent.extend(first)
+        self._cursor = after or 0
+        self._is_lost = after is None
+        self._urgent.append(welcome)
         self._unwatch = [
-            session.log.watch(self._wake.set),
+            session.log.watch(self._wake.set, lambda: session.log.head if self._is_lost else self._cursor),
             session.log.watch_notes(self._note),
             partial(session.ended.remove_done_callback, self._wake_up),
         ]
@@ -185,19 +189,38 @@ class Outbox:
     async def _send_all(self) -> None:
         await self._send_due()
         session = self._session
-        while session is not None and not self.is_stopped() and self._cursor < session.log.head:
-            for seq, update in await session.log.read(self._cursor, PAGE_EVENTS):
-                if self.is_stopped():
-                    return
-                await self._send(frames.ev(frames.shown(session.sid, seq, update)))
-                self._cursor = seq
-                await self._send_due()
+        while session is not None and not self.is_stopped() and (self._is_lost or self._cursor < session.log.head):
+            if self._is_lost:
+                await self._send_snap(session)
+            else:
+                await self._send_page(session)
         while self._notes and not self.is_stopped():
             await self._send(self._notes.popleft())
         if session is not None:
             await self._send_streams(session)
         if session is not None and session.is_ended and self._cursor >= session.log.seq:
             self._on_ended()
+
+    async def _send_page(self, session: Session) -> None:
+        try:
+            page = await session.log.read(self._cursor, PAGE_EVENTS)
+        except Overtaken:
+            # The log was trimmed while the peer took its time: no event may follow before it was told (L4).
+            self._is_lost = True
+            return
+        for seq, update in page:
+            if self.is_stopped():
+                return
+            await self._send(frames.ev(frames.shown(session.sid, seq, update)))
+            self._cursor = seq
+            await self._send_due()
+
+    async def _send_snap(self, session: Session) -> None:
+        seq, data = await session.snap(SNAP_BYTES_MAX)
+        self._is_lost = False
+        self._cursor = seq
+        await self._send(frames.frame("snap", seq=seq, data=data))
+        await self._send_due()
 
     async def _send_streams(self, session: Session) -> None:
         """What is new in the messages that are being written; of one just found, all there is so far."""

@@ -101,9 +101,10 @@ def _session(sid: str) -> str:
 
 
 def pages(url: str, key: str | None, sid: str, after: int) -> Iterator[Any]:
-    """Every event of a session's log after a number."""
+    """Every event of a session's log after a number; 0: from the first that is kept."""
     while True:
-        page = fetch(url, key, f"{_session(sid)}/log?after={after}&limit={PAGE}")
+        begin = f"after={after}&" if after else ""
+        page = fetch(url, key, f"{_session(sid)}/log?{begin}limit={PAGE}")
         yield from page["events"]
         if not page["events"] or page["next"] >= page["head"]:
             return

@@ -50,14 +50,6 @@ class Welcome(ServerFrame):
     limits: Limits
 
 
-class Snap(ServerFrame):
-    """Replaces everything a client has built; go on after seq."""
-
-    t: Literal["snap"]
-    seq: Seq
-    data: dict[str, Any]
-
-
 class Re(ServerFrame):
     """The command that an event follows from."""
 
@@ -73,6 +65,44 @@ class Update(ServerFrame):
     kind: str
     data: dict[str, Any]
     re: Re | None = None
+
+
+class ShownActor(ServerFrame):
+    """One that lives, as its last change of state told it."""
+
+    actor: str
+    kind: str
+    state: str
+    since: float = Field(description="UTC seconds")
+    event: str
+
+
+class Missing(ServerFrame):
+    """How many of each are not told, because they are older or there was no room."""
+
+    messages: int
+    requests: int
+    actors: int
+
+
+class Shown(ServerFrame):
+    """What a client sees that has applied every event up to a number."""
+
+    state: str | None = None
+    actors: list[ShownActor]
+    requests: list[Update] = Field(description="questions that wait for a person")
+    messages: list[Update] = Field(description="the last events that are no change of state")
+    missing: Missing
+    degraded: dict[str, Any] | None = None
+    ended: dict[str, Any] | None = Field(default=None, description="the data of session.ended")
+
+
+class Snap(ServerFrame):
+    """The client's place in the log is gone: replaces everything it has built; go on after seq."""
+
+    t: Literal["snap"]
+    seq: Seq
+    data: Shown
 
 
 class Ev(Update):
@@ -178,6 +208,7 @@ class CreatedSession(SessionSummary):
 
 class LogPage(Answer):
     epoch: str
+    first: Number = Field(description="the oldest event that is kept; one more than head if none is")
     head: Seq
     next: Seq = Field(description="ask for what comes after it")
     is_ended: bool
@@ -222,3 +253,4 @@ class ProblemDocument(Answer):
     retry_ms: Milliseconds | None = None
     c: Number | None = None
     seq: Number | None = None
+    first: Number | None = Field(default=None, description="of `trimmed`: the oldest event that is kept")

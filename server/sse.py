@@ -16,16 +16,17 @@ from typing import Any, Final
 from aiohttp import web
 
 from engine.codec import encode
+from engine.errors import Overtaken
 from engine.session import Session
 
 from . import frames
 from .codes import Fault, fault_of
 from .desk import Right
 from .frames import Cursor
-from .outbox import CLOSE_S, PAGE_EVENTS, limit_unsent
+from .outbox import CLOSE_S, PAGE_EVENTS, SNAP_BYTES_MAX, limit_unsent
 from .pool import Place, Pool
 from .protocol import Progress, Timing
-from .welcome import resume_point, snapshot
+from .welcome import resume_point
 
 TYPE: Final = "text/event-stream"
 COMMENT: Final = b":\n\n"
@@ -70,7 +71,9 @@ class EventStream:
         self.token_id = right.token_id
         self._pool = pool
         self._session: Session = right.session
-        self._after, self._is_resumed = resume_point(right.session, cur)
+        after = resume_point(right.session, cur)
+        self._after = after or 0
+        self._is_lost = after is None  # what comes after is gone: a snap has to come first
         self._timing = timing
         self._now = now
         self._response = web.StreamResponse()
@@ -88,7 +91,7 @@ class EventStream:
     @property
     def is_read(self) -> bool:
         """Whether there is nothing to tell and never will be: the client has read the end."""
-        return self._is_resumed and self._session.is_ended and self._after >= self._session.log.seq
+        return not self._is_lost and self._session.is_ended and self._after >= self._session.log.seq
 
     def attach(self) -> None:
         """Take a place among the session's observers; run() gives it back. Raises LimitExceeded."""
@@ -113,7 +116,7 @@ class EventStream:
 
     async def _follow(self) -> None:
         session = self._session
-        unwatch = session.log.watch(self._wake.set)
+        unwatch = session.log.watch(self._wake.set, lambda: session.log.head if self._is_lost else self._after)
         session.ended.add_done_callback(self._wake_up)
         self._wake.set()
         try:
@@ -129,13 +132,11 @@ class EventStream:
 
     async def _send_log(self) -> None:
         """Until stop(), or until the end was sent."""
-        if not self._is_resumed:
-            await self._send_snap()
         while not self._is_over():
             await self._wake.wait()
             self._wake.clear()
-            while not self._is_over() and self._after < self._session.log.head:
-                await self._send_page()
+            while not self._is_over() and (self._is_lost or self._after < self._session.log.head):
+                await (self._send_snap() if self._is_lost else self._send_page())
             if self._has_beat:
                 self._has_beat = False
                 await self._send(COMMENT)
@@ -145,7 +146,12 @@ class EventStream:
 
     async def _send_page(self) -> None:
         session = self._session
-        for seq, update in await session.log.read(self._after, PAGE_EVENTS):
+        try:
+            page = await session.log.read(self._after, PAGE_EVENTS)
+        except Overtaken:
+            self._is_lost = True  # the log was trimmed while the peer took its time (L4)
+            return
+        for seq, update in page:
             if self._is_over():
                 return
             await self._send(event(frames.shown(session.sid, seq, update), id=f"{session.epoch}:{seq}"))
@@ -153,7 +159,9 @@ class EventStream:
 
     async def _send_snap(self) -> None:
         session = self._session
-        await self._send(event(encode(snapshot(session)), id=f"{session.epoch}:{self._after}", name="snap"))
+        self._after, data = await session.snap(SNAP_BYTES_MAX)
+        self._is_lost = False
+        await self._send(event(encode(data), id=f"{session.epoch}:{self._after}", name="snap"))
 
     async def _send_farewell(self) -> None:
         """Why the stream ends before the session does. `retry` is what EventSource itself goes by."""

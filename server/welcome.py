@@ -13,40 +13,33 @@ from .protocol import Timing
 COMMANDS_IN_FLIGHT_MAX: Final = 64  # of one cid; its highest c is less than this above its lowest unanswered
 
 
-def resume_point(session: Session, cur: Cursor | None) -> tuple[int, bool]:
-    """(the number after which the log is sent, whether the client's own cursor goes on).
+def resume_point(session: Session, cur: Cursor | None) -> int | None:
+    """The number after which the log is sent, or None if the client's place in it is gone.
 
-    A cursor of another log, or ahead of this one, cannot go on; the client is given a snapshot instead (L4).
+    A cursor of another log, ahead of this one, or before what is kept cannot go on; no cursor means 0.
     """
-    head = session.log.head
-    if cur is None:
-        return 0, True
-    if cur.epoch == session.epoch and cur.seq <= head:
-        return cur.seq, True
-    return head, False
+    seq = cur.seq if cur is not None else 0
+    is_ours = cur is None or cur.epoch == session.epoch
+    return seq if is_ours and session.log.trimmed <= seq <= session.log.head else None
 
 
-def opening(session: Session, hello: Hello, timing: Timing) -> tuple[int, list[bytes]]:
-    """(after, the first frames): a welcome, and a snap where the cursor does not go on."""
-    after, is_resumed = resume_point(session, hello.cur)
+def opening(session: Session, hello: Hello, timing: Timing) -> tuple[int | None, bytes]:
+    """(the number after which the log is sent, the welcome); None: a snap comes first, which replaces all (L4)."""
+    after = resume_point(session, hello.cur)
     window_s = session.window_s
-    first = [
-        frames.frame(
-            "welcome",
-            sid=session.sid,
-            token=hello.token,
-            epoch=session.epoch,
-            head=session.log.head,
-            resumed=is_resumed,
-            state=session.state,
-            window_ms=None if window_s is None else round(window_s * 1000),
-            heartbeat_ms=round(timing.heartbeat_s * 1000),
-            limits=limits(timing),
-        )
-    ]
-    if not is_resumed:
-        first.append(frames.frame("snap", seq=after, data=snapshot(session)))
-    return after, first
+    welcome = frames.frame(
+        "welcome",
+        sid=session.sid,
+        token=hello.token,
+        epoch=session.epoch,
+        head=session.log.head,
+        resumed=after is not None,
+        state=session.state,
+        window_ms=None if window_s is None else round(window_s * 1000),
+        heartbeat_ms=round(timing.heartbeat_s * 1000),
+        limits=limits(timing),
+    )
+    return after, welcome
 
 
 def limits(timing: Timing) -> dict[str, Any]:
@@ -62,14 +55,3 @@ def limits(timing: Timing) -> dict[str, Any]:
         "hello_ms": round(timing.hello_s * 1000),
         "dead_ms": round(timing.dead_s * 1000),
     }
-
-
-def snapshot(session: Session) -> dict[str, Any]:
-    """What replaces everything a client has built: the states of all actors, and the report if it is over."""
-    plain: dict[str, Any] = {
-        "state": session.state,
-        "actors": [{"actor": view.path, "kind": view.kind, "state": view.state} for view in session.tree()],
-    }
-    if session.report is not None:
-        plain["report"] = session.report
-    return plain

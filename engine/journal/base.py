@@ -109,8 +109,8 @@ class Journal(Protocol):
     async def sessions(self) -> list[SessionRow]:
         """All stored sessions, oldest first."""
 
-    async def records(self, sid: str) -> list[bytes]:
-        """The records of a session in the order of rev, from the row's first_rev on."""
+    async def records(self, sid: str, after: int = 0, limit: int | None = None) -> list[bytes]:
+        """The records of a session with rev > after in the order of rev, from the row's first_rev on; at most limit."""
 
     async def updates(self, sid: str, after: int, limit: int) -> Sequence[tuple[int, bytes]]:
         """Durable updates with seq > after, ascending, at most limit; those up to the row's trimmed are gone."""

@@ -93,9 +93,12 @@ class MemoryStore:
     def sessions(self) -> list[SessionRow]:
         return [stored.head.row_of(stored.row) for stored in self._sessions.values()]
 
-    def records(self, sid: str) -> list[bytes]:
+    def records(self, sid: str, after: int, limit: int | None) -> list[bytes]:
         stored = self._sessions.get(sid)
-        return list(stored.records) if stored else []
+        if stored is None:
+            return []
+        first = max(after - stored.head.first_rev + 1, 0)
+        return stored.records[first : None if limit is None else first + limit]
 
     def updates(self, sid: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         stored = self._sessions.get(sid)

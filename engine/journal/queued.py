@@ -32,7 +32,7 @@ class Store(Protocol):
 
     def sessions(self) -> list[SessionRow]: ...
 
-    def records(self, sid: str) -> list[bytes]: ...
+    def records(self, sid: str, after: int, limit: int | None) -> list[bytes]: ...
 
     def updates(self, sid: str, after: int, limit: int) -> list[tuple[int, bytes]]: ...
 
@@ -120,8 +120,8 @@ class QueuedJournal(ABC):
         rows: list[SessionRow] = await self._ask(self._store.sessions)
         return rows
 
-    async def records(self, sid: str) -> list[bytes]:
-        found: list[bytes] = await self._ask(lambda: self._store.records(sid))
+    async def records(self, sid: str, after: int = 0, limit: int | None = None) -> list[bytes]:
+        found: list[bytes] = await self._ask(lambda: self._store.records(sid, after, limit))
         return found
 
     async def updates(self, sid: str, after: int, limit: int) -> Sequence[tuple[int, bytes]]:

@@ -217,13 +217,16 @@ class SqliteStore:
         number, sid, *rest = check_row(str(row[1]), OWN_ROW, row)
         return self._promised(sid, number, head).row_of(SessionRow(sid, *rest))
 
-    def records(self, sid: str) -> list[bytes]:
+    def records(self, sid: str, after: int, limit: int | None) -> list[bytes]:
         head = self.head(sid)
         if head is None:
             return []
-        every = (place(head.number, 0), place(head.number, PLACE_LAST))
-        first, last = place(head.number, head.first_rev), place(head.number, head.rev)
-        return check_bodies(sid, "record", self._fetch(schema.RECORDS, every, sid), first, last)
+        first = max(head.first_rev, after + 1)
+        last = head.rev if limit is None else min(head.rev, first + limit - 1)
+        # Asked for all, what lies beside them is found too.
+        places = (after + 1 if after else 0, PLACE_LAST if limit is None else last)
+        rows = self._fetch(schema.RECORDS, tuple(place(head.number, one) for one in places), sid)
+        return check_bodies(sid, "record", rows, place(head.number, first), place(head.number, last))
 
     def updates(self, sid: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         head = self.head(sid)

@@ -12,6 +12,7 @@ from ..attachments import Attachment
 from ..codec import decode
 from ..journal.base import Journal
 from ..journal.memory import MemoryJournal
+from ..kept import LogLimits
 from ..loader import load_spec, parse_spec
 from ..machine import LifecycleMachine, compile_machines
 from ..records import ROOT, Caller, Command, Origin, Outcome, Record
@@ -40,10 +41,11 @@ class Rig:
         *,
         journal: Journal | None = None,
         services: Mapping[str, Any] | None = None,
+        log_limits: LogLimits | None = None,
     ) -> None:
         self.journal = journal if journal is not None else MemoryJournal()
         self.services: dict[str, Any] = dict(services or {})
-        self.manager = SessionManager(compiled, self.journal, services=self.services)
+        self.manager = SessionManager(compiled, self.journal, services=self.services, log_limits=log_limits)
         self.manager.services = self.services  # tests flip switches in it while sessions live
 
     async def __aenter__(self) -> Rig:
@@ -96,8 +98,8 @@ class Rig:
         return outcome
 
     async def updates(self, session: Session, kind: str = "") -> list[dict[str, Any]]:
-        """All durable updates, or those of one kind, as clients get them."""
-        found = [decode(text) for _, text in await session.log.read(0, 100_000)]
+        """All durable updates that are kept, or those of one kind, as clients get them."""
+        found = [decode(text) for _, text in await session.log.read(session.log.trimmed, 100_000)]
         return [one for one in found if not kind or one["kind"] == kind]
 
     async def states(self, session: Session, kind: str = "session") -> list[str]:

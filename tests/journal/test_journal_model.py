@@ -193,6 +193,10 @@ class JournalMachine(RuleBasedStateMachine):
             assert await journal.session(sid) == (known.row if sid in self.model else None)
             first, trimmed = known.row.first_rev, known.row.trimmed
             assert await journal.records(sid) == [append.record for append in known.appends[first - 1 :]]
+            for after, limit in ((0, 1), (first, 2), (known.row.rev - 1, 5), (known.row.rev, 5)):
+                begin = max(after, first - 1)
+                page = [append.record for append in known.appends[begin : begin + limit]]
+                assert await journal.records(sid, after, limit) == page
             assert await journal.updates(sid, 0, 1000) == list(enumerate(known.updates, start=1))[trimmed:]
             assert await journal.tokens(sid) == known.tokens
             for token in known.tokens:
