@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-done
 ARGS ?=
+# Spread over the processors. ARGS comes after, so -n0 runs in one process, as a debugger needs it.
+SPREAD := -n auto --maxprocesses 4 --dist worksteal
 ONLY ?=
 NOTE ?=
 CHECK ?=
@@ -34,10 +36,10 @@ play: $(STAMP) ## play chess against a running server, in this terminal
 	@exec $(BIN)/steward play $(ARGS)
 
 test: $(STAMP) ## every test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
 test-fast: $(STAMP) ## the tests that take no more than a few seconds each
-	@$(BIN)/python -m pytest -m "not slow and not e2e" $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) -m "not slow and not e2e" $(ARGS)
 
 test-long: $(STAMP) ## the long forms of tests: 2,000 clients and a SIGTERM, 10,000 junk connections, 2,000 histories
 	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "crowd or junk or promises" tests/server $(ARGS)
