@@ -55,6 +55,11 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def starved_ns() -> int:
+    """For how long this thread has waited for a processor so far."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1])
+
+
 @pytest.fixture
 def base(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
     gc.collect()
@@ -88,25 +93,10 @@ async def test_every_session_ends_within_its_bounds_and_nothing_is_left(base: di
     manager = SessionManager(machines, MemoryJournal(), services=services)
     tasks, files = asyncio.all_tasks(), descriptors()
     await manager.start()
-    sessions = [await _create(manager, number) for number in range(SESSIONS)]
-    await _until(sessions, lambda: all(one.state in ("active", "reconnecting") for one in sessions))
-    await _until(sessions, lambda: all(_healthy_are_done(one, n) for n, one in enumerate(sessions)))
-    assert alive(SingleThreadedAgentRuntime) - base["runtimes"] == SESSIONS
-    began = time.monotonic()
-    ended = [asyncio.ensure_future(manager.send(one.sid, name="terminate")) for one in sessions]
-    await asyncio.gather(*ended)
-    await asyncio.wait({one.ended for one in sessions}, timeout=WAIT_S)
-    took = time.monotonic() - began
-    assert {one.state for one in sessions} == {"terminated"}
-    for session in sessions:
-        assert_true_report(session)
-    assert took < BOUND_S, f"{took:.1f} s"
-    assert manager.live == 0
-    assert manager.created == manager.finished == SESSIONS
-    assert len(manager.clock) <= 2, "the sweep of old logs and the health pass; no timer of a session"
-    del ended, session
-    sessions.clear()
-    await manager.shutdown(10)
+    try:
+        await _live_and_end(manager, base)
+    finally:
+        await manager.shutdown(10)  # also after a failure: some here swallow the cancellation that ends a test
     assert asyncio.all_tasks() == tasks
     assert alive(Actor) <= base["actors"]
     assert alive(hostile.Hostile) <= base["agents"]
@@ -116,6 +106,25 @@ async def test_every_session_ends_within_its_bounds_and_nothing_is_left(base: di
     assert threading.active_count() == 1 or all("steward" not in thread.name for thread in threading.enumerate()), (
         "threads"
     )
+
+
+async def _live_and_end(manager: SessionManager, base: dict[str, int]) -> None:
+    sessions = [await _create(manager, number) for number in range(SESSIONS)]
+    await _until(sessions, lambda: all(one.state in ("active", "reconnecting") for one in sessions))
+    await _until(sessions, lambda: all(_healthy_are_done(one, n) for n, one in enumerate(sessions)))
+    assert alive(SingleThreadedAgentRuntime) - base["runtimes"] == SESSIONS
+    began, starved = time.monotonic(), starved_ns()
+    ended = [asyncio.ensure_future(manager.send(one.sid, name="terminate")) for one in sessions]
+    await asyncio.gather(*ended)
+    await asyncio.wait({one.ended for one in sessions}, timeout=WAIT_S)
+    took = time.monotonic() - began - (starved_ns() - starved) / 1e9  # what others had of the machine is not its fault
+    assert {one.state for one in sessions} == {"terminated"}
+    for session in sessions:
+        assert_true_report(session)
+    assert took < BOUND_S, f"{took:.1f} s"
+    assert manager.live == 0
+    assert manager.created == manager.finished == SESSIONS
+    assert len(manager.clock) <= 2, "the sweep of old logs and the health pass; no timer of a session"
 
 
 async def _create(manager: SessionManager, number: int) -> Session:
