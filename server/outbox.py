@@ -30,6 +30,7 @@ from .frames import FRAME_BYTES_MAX
 from .welcome import COMMANDS_IN_FLIGHT_MAX
 
 UNSENT_BYTES_MAX: Final = 64 * 1024  # what the transport may hold before the log is read on
+READ_BYTES_MAX: Final = 16 * 1024  # from one peer in one turn of the loop
 PAGE_EVENTS: Final = 64
 RESULTS_WAITING_MAX: Final = COMMANDS_IN_FLIGHT_MAX  # above it nothing is read; a client keeps fewer unanswered
 NOTES_WAITING_MAX: Final = 256  # volatile: above it the oldest is lost
@@ -38,8 +39,11 @@ LINGER_S: Final = 0.5
 SNAP_BYTES_MAX: Final = frames.SERVER_FRAME_BYTES_MAX - 64  # the rest of its frame
 
 
-def limit_unsent(transport: asyncio.WriteTransport) -> None:
-    """Let neither this process nor, where the system can, its kernel hold more for a peer that does not read."""
+def limit_buffers(transport: asyncio.WriteTransport) -> None:
+    """Let neither this process nor, where the system can, its kernel hold more for a peer that does not read; and
+    take less at once from one that sends, since a buffer full of frames of one byte holds up everybody."""
+    if hasattr(transport, "max_size"):  # asyncio's own transport; 256 KiB are 0.2 s of such frames
+        transport.max_size = READ_BYTES_MAX
     transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
     kernel = transport.get_extra_info("socket")
     if kernel is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -108,7 +112,7 @@ class Outbox:
         self._has_beat = False
         self._goaway: bytes | None = None
         self._unwatch: list[Callable[[], object]] = []
-        limit_unsent(transport)
+        limit_buffers(transport)
 
     def is_stopped(self) -> bool:
         return self.fault is not None

@@ -23,7 +23,7 @@ from . import frames
 from .codes import Fault, fault_of
 from .desk import Right
 from .frames import Cursor
-from .outbox import CLOSE_S, PAGE_EVENTS, SNAP_BYTES_MAX, limit_unsent
+from .outbox import CLOSE_S, PAGE_EVENTS, SNAP_BYTES_MAX, limit_buffers
 from .pool import Place, Pool
 from .protocol import Progress, Timing
 from .welcome import resume_point
@@ -107,7 +107,7 @@ class EventStream:
                 await self._response.prepare(request)
                 self._transport = request.transport
                 if self._transport is not None:
-                    limit_unsent(self._transport)
+                    limit_buffers(self._transport)
                 await self._follow()
                 await self._response.write_eof()
         finally:
