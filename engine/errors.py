@@ -143,6 +143,7 @@ class Corrupt(JournalError):
     def __init__(self, sid: str, what: str) -> None:
         super().__init__(f"the log of session {sid} is damaged: {what}" if sid else what)
         self.sid = sid
+        self.what = what
 
 
 class UnknownFormat(JournalError):

@@ -13,6 +13,7 @@ import click
 from .cli_init import init
 from .cli_options import config_option, fail, settings_of
 from .cli_play import play
+from .cli_repair import repair
 from .cli_replay import replay
 from .cli_sessions import end, log, retry, sessions, write_off
 
@@ -46,7 +47,7 @@ def steward() -> None:
     """Runs the life of agent sessions: declared in one file, driven over WebSockets, cleaned up with proof."""
 
 
-for command in (init, sessions, log, replay, end, retry, write_off, play):
+for command in (init, sessions, log, replay, end, retry, write_off, play, repair):
     steward.add_command(command)
 
 

@@ -4,6 +4,7 @@ told with what would help."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -62,10 +63,11 @@ def look(path: str) -> None:
     except ValueError:
         raise JournalError(f"{path}: {NOT_OURS}") from None
     if header is not None:
-        _check_format(path, *header)
+        check_format(path, *header)
 
 
-def _check_format(path: str, application_id: int, version: int) -> None:
+def check_format(path: str, application_id: int, version: int) -> None:
+    """Raises UnknownFormat if these marks are not those of a file that this release wrote."""
     if application_id != schema.APPLICATION_ID:
         raise UnknownFormat(f"{path}: another program's database, left as it is: name another directory")
     if version != schema.FORMAT_VERSION:
@@ -96,7 +98,7 @@ def _ready(db: apsw.Connection, path: str) -> None:
         # One transaction, and before there is a WAL: no crash leaves a file that is half ours.
         db.execute(schema.CREATE)
     # Once more: marks that are still in the WAL are not in the file's header.
-    _check_format(path, db.pragma("application_id"), db.pragma("user_version"))
+    check_format(path, db.pragma("application_id"), db.pragma("user_version"))
 
 
 def _set(db: apsw.Connection) -> None:
@@ -111,4 +113,5 @@ def let_go(db: apsw.Connection) -> None:
     except apsw.Error:
         # Everything acknowledged is in the WAL, and the next open() reads it from there: do not try once more.
         db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-    db.close(force=True)
+    with suppress(apsw.Error):  # an empty WAL that could not be deleted
+        db.close(force=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
+import sys
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,7 +18,13 @@ _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
 _USER_VERSION_AT: Final = 60  # sqlite.org/fileformat.html#the_database_header
 _APPLICATION_ID_AT: Final = 68
+_PAGE_BYTES: Final = 4096
+_CHANGE_AT: Final = 24
+_PAGES_AT: Final = 28
+_FREE_AT: Final = 32
+_PAGES_VALID_AT: Final = 92
 _PID_BYTES_MAX: Final = 32
+_LOCK: Final = "hhqqi4x"  # struct flock as Linux has it: type, whence, start, length, process
 
 
 class Header(NamedTuple):
@@ -61,8 +69,43 @@ def read_header(path: Path) -> Header | None:
     return Header(_number(head, _APPLICATION_ID_AT), _number(head, _USER_VERSION_AT))
 
 
+def transplant_first_page(healthy: Path, damaged: Path) -> None:
+    """Put the first page of a new file in place of a damaged one: in all files of a format it says the same, but for
+    how many pages there are, and which of them are free, which nobody needs to know who only reads."""
+    page = bytearray(healthy.read_bytes()[:_PAGE_BYTES])
+    least = int.from_bytes(page[_PAGES_AT : _PAGES_AT + 4], "big")  # with fewer it is not even opened
+    pages = max(damaged.stat().st_size // _PAGE_BYTES, least)
+    page[_PAGES_AT : _PAGES_AT + 4] = pages.to_bytes(4, "big")
+    page[_FREE_AT : _FREE_AT + 8] = bytes(8)
+    page[_CHANGE_AT : _CHANGE_AT + 4] = page[_PAGES_VALID_AT : _PAGES_VALID_AT + 4]
+    with damaged.open("r+b") as file:
+        file.write(page)
+        file.truncate(pages * _PAGE_BYTES)
+
+
 def _number(head: bytes, at: int) -> int:
     return int.from_bytes(head[at : at + 4], "big", signed=True)
+
+
+def refuse_second_name(path: Path) -> None:
+    """Raises JournalError if the file has another name than this, by a hard link: what a crash leaves beside it under
+    one name is not seen under the other. Names the process that uses it, if one does."""
+    if path.stat().st_nlink == 1:
+        return
+    holder = _holder(path)
+    if holder:
+        raise JournalError(f"{path}: process {holder} is using this journal by another name; end it, or copy the file")
+    raise JournalError(f"{path}: the file has a second name (a hard link): remove one of them, or copy the file")
+
+
+def _holder(path: Path) -> int:
+    """The process that has a lock on a file, as SQLite takes them; 0 if there is none, or it cannot be told."""
+    if sys.platform != "linux":
+        return 0
+    with path.open("rb") as file:
+        asked = struct.pack(_LOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        kind, *_, pid = struct.unpack(_LOCK, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    return 0 if kind == fcntl.F_UNLCK else int(pid)
 
 
 class FileLock:

@@ -16,7 +16,7 @@ SETTINGS: Final[tuple[tuple[str, str | int], ...]] = (
     ("synchronous", 2),  # FULL: a commit is on the disk when it returns
     ("fullfsync", 1),  # macOS: a plain fsync there does not reach the disk
     ("checkpoint_fullfsync", 1),
-    ("wal_autocheckpoint", WAL_PAGES),
+    ("wal_autocheckpoint", 0),  # sqlite.py does it, behind the commit
     ("journal_size_limit", WAL_BYTES_KEPT_MAX),
     ("cell_size_check", 1),
     ("trusted_schema", 0),

@@ -6,6 +6,8 @@ or checkpoint, and machines are full of such versions. So the file is locked exc
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hmac import compare_digest
@@ -20,10 +22,12 @@ from .base import Append, SessionRow, TokenRow
 from .changes import Change, Head, fingerprint, make
 from .checksums import check_bodies, check_row, of_body, of_row
 from .database import DAMAGE, IN_MEMORY, MET_BY_ALL, connect, let_go, look, told
-from .files import FileLock, prepare_file
+from .files import FileLock, prepare_file, refuse_second_name
 from .inspection import inspect
 from .schema import PLACE_LAST, place
 from .writer import ThreadedJournal
+
+log = logging.getLogger("steward.journal")
 
 HEADS_KEPT_MAX: Final = 65_536  # sessions whose head is remembered, about 300 bytes each
 OWN_ROW: Final = "its own row"
@@ -34,13 +38,16 @@ class SqliteStore:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._lock = FileLock(Path(f"{path}.lock"))
+        # By its real name: whoever comes by a link finds the same lock.
+        self._lock = FileLock(Path(f"{os.path.realpath(path)}.lock"))
         self._db: apsw.Connection | None = None
         self._heads: dict[str, Head] = {}  # as committed, and still true: nobody else may write
         self._changed: dict[str, Head | None] = {}  # by the transaction under way; None: dropped
         self._records: list[tuple[int, int, bytes, int]] = []  # rows it will insert
         self._updates: list[tuple[int, bytes, int]] = []
         self._is_writing = False
+        self._wal_pages = 0
+        self._is_behind = False  # the last checkpoint failed
 
     @property
     def db(self) -> apsw.Connection:
@@ -53,8 +60,10 @@ class SqliteStore:
             if self._path != IN_MEMORY:
                 prepare_file(Path(self._path))
                 self._lock.take()
+                refuse_second_name(Path(self._path))
                 look(self._path)
             self._db = connect(self._path, inspect)
+            self._db.set_wal_hook(self._note_wal)
         except (apsw.Error, *DAMAGE) as error:
             raise told(self._path, error) from error
         except OSError as error:
@@ -100,6 +109,25 @@ class SqliteStore:
         finally:
             self._is_writing = False
         self._keep_heads()
+        self._checkpoint()
+
+    def _note_wal(self, db: apsw.Connection, name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self) -> None:
+        """Write what the WAL has into the file, once it is long. If SQLite did it within the COMMIT, a disk that fails
+        here would pass for one that did not take the commit. The next commit tries again."""
+        if self._wal_pages < schema.WAL_PAGES:
+            return
+        try:
+            self.db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.Error as error:
+            if not self._is_behind:
+                log.warning("the log cannot be tidied up; it grows until it can: %s", told(self._path, error))
+            self._is_behind = True
+        else:
+            self._is_behind = False
 
     def _roll_back(self) -> None:
         self._records.clear()

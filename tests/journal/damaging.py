@@ -12,6 +12,7 @@ from typing import Any
 from engine.errors import Corrupt, JournalError
 from engine.journal import Trim
 from engine.journal.changes import Change, Claim, Drop
+from engine.journal.queued import Store
 from engine.journal.sqlite import SqliteStore
 from tests.journal.making import commit, creation, right
 
@@ -49,7 +50,7 @@ def fill(store: SqliteStore) -> None:
 Asked = dict[str, Callable[[], Any]]
 
 
-def questions(store: SqliteStore) -> Asked:
+def questions(store: Store) -> Asked:
     """Everything that can be asked of it, by name."""
     asked: Asked = {"sessions": store.sessions}
     for sid in (*SIDS, "s.gone"):
@@ -65,7 +66,7 @@ def questions(store: SqliteStore) -> Asked:
     return asked
 
 
-def answers(store: SqliteStore) -> dict[str, Any]:
+def answers(store: Store) -> dict[str, Any]:
     return {name: ask() for name, ask in questions(store).items()}
 
 

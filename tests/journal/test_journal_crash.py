@@ -86,6 +86,37 @@ async def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path: 
     await second.close()
 
 
+@pytest.mark.parametrize("alias", ["a link to the file", "a link to its directory", "another way there", "a hard link"])
+async def test_a_second_process_by_another_name_is_refused_too(tmp_path: Path, alias: str) -> None:
+    """L6: one file has one writer, whatever it is called."""
+    path = tmp_path / "data" / "journal.db"
+    first = start(path)
+    read_acknowledged(first, 20)
+    other = tmp_path / "other"
+    match alias:
+        case "a link to the file":
+            other.symlink_to(path)
+        case "a link to its directory":
+            other.symlink_to(path.parent)
+            other = other / path.name
+        case "another way there":
+            other = path.parent / ".." / "data" / path.name
+        case _:
+            other.hardlink_to(path)
+    second = SqliteJournal(other)
+    with pytest.raises(JournalError, match=rf": process {first.pid} is using"):
+        await second.open()
+    first.kill()
+    first.communicate()
+    if alias == "a hard link":
+        with pytest.raises(JournalError, match="has a second name"):
+            await second.open()
+    else:
+        await second.open()
+        assert await second.sessions()
+        await second.close()
+
+
 async def test_a_second_journal_in_one_process_is_refused_too(tmp_path: Path) -> None:
     """L6: the same mistake made nearer, and the first one works on unharmed."""
     first, second = SqliteJournal(tmp_path / "journal.db"), SqliteJournal(tmp_path / "journal.db")
