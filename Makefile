@@ -41,8 +41,9 @@ test: $(STAMP) ## every test
 test-fast: $(STAMP) ## the tests that take no more than a few seconds each
 	@$(BIN)/python -m pytest $(SPREAD) -m "not slow and not e2e" $(ARGS)
 
-test-long: $(STAMP) ## the long forms of tests: 2,000 clients and a SIGTERM, 10,000 junk connections, 2,000 histories
+test-long: $(STAMP) ## the long forms of tests: 2,000 clients and a SIGTERM, 10,000 junk connections, 2,000 histories, a failing disk
 	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "crowd or junk or promises" tests/server $(ARGS)
+	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "disk_that_fails or flipped or whatever_is_damaged" tests/journal $(ARGS)
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check .

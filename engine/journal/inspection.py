@@ -4,6 +4,7 @@ of records and updates are checked when they are read."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import apsw
@@ -12,6 +13,7 @@ from ..errors import Corrupt
 from . import schema
 from .checksums import check_row
 from .database import DAMAGE, damaged, told
+from .wal import lost_commits
 
 # All pages of a file up to this size are looked at, in about a second; of a larger one those that lead to the rest.
 # What this leaves out is found when a session is read, and named then.
@@ -28,7 +30,16 @@ def inspect(db: apsw.Connection, path: str) -> None:
         raise told(path, error) from error
 
 
+def unread_commits(db: apsw.Connection) -> int:
+    """See lost_commits."""
+    rows: list[Any] = db.execute("PRAGMA wal_checkpoint(noop)").fetchall()
+    read: int = rows[0][1]  # -1 if there is no WAL
+    return lost_commits(Path(db.filename_wal), max(read, 0)) if db.filename else 0
+
+
 def _findings(db: apsw.Connection) -> Iterator[str]:
+    if unread_commits(db):
+        yield "its -wal is damaged, and commits behind the damage would be lost"
     if tuple(sql for (sql,) in db.execute(schema.MADE)) != schema.TABLES:
         yield "its tables are not those that were made"
     is_small = db.pragma("page_count") * db.pragma("page_size") <= WHOLE_BYTES_MAX

@@ -22,7 +22,7 @@ from .changes import Head
 from .checksums import check_bodies, check_row
 from .database import DAMAGE, check_format, connect, let_go, told
 from .files import FileLock, transplant_first_page
-from .inspection import inspect
+from .inspection import inspect, unread_commits
 from .schema import PLACE_LAST, place
 
 SESSIONS_TOGETHER: Final = 64  # in one transaction of the new file
@@ -172,6 +172,8 @@ def _bodies(db: apsw.Connection, sid: str, row: Row, head: Row | None) -> tuple[
 
 
 def _save(damaged: apsw.Connection, target: apsw.Connection, saved: Salvaged) -> None:
+    if unread_commits(damaged):
+        saved.lost.append(("", "the -wal is damaged: the last commits are lost, of whatever sessions"))
     sessions, heads = _rows(damaged, "sessions"), _rows(damaged, "heads")
     rights: dict[int, list[Row]] = {}
     saved.rights_lost = not _is_sound(damaged, "tokens")

@@ -67,6 +67,35 @@ def test_a_flipped_bit_is_named_or_harmless(
     assert named > FLIPS / 10
 
 
+def _became_of(crashed: Path, before: dict[str, Any], after: dict[str, Any]) -> str:
+    try:
+        with opened(crashed) as store:
+            found = answers(store)
+    except Corrupt as error:
+        return "named" if "its -wal is damaged" in str(error) else "misnamed"
+    assert found in (before, after)
+    return "after" if found == after else "before"
+
+
+@pytest.mark.timeout(3600)
+def test_a_flipped_bit_in_the_wal_loses_no_commit_in_silence(path: Path) -> None:
+    """L2: SQLite would take all that is behind it for a crash's remains. Only the very last commit may be either."""
+    crashed = path.with_name("crashed")
+    with opened(path) as store:
+        fill(store)
+        before = answers(store)
+        assert store.write([commit(2, b"the last", sid="s.short")]) == [None]
+        after = answers(store)
+        data, wal = path.read_bytes(), path.with_name("journal.db-wal").read_bytes()
+    seen = {"before": 0, "after": 0, "named": 0}
+    for bit in [*range(0, 32 * 8, 16), *positions(len(wal) // PAGE * PAGE, FLIPS // 8)]:
+        crashed.write_bytes(data)
+        crashed.with_name("crashed-wal").write_bytes(flipped(wal, bit))
+        seen[_became_of(crashed, before, after)] += 1
+    assert seen["named"] > seen["before"]
+    assert not seen["after"]
+
+
 def test_what_is_damaged_in_one_session_is_kept_from_nobody_else(
     whole: tuple[bytes, dict[str, Any]], path: Path
 ) -> None:
