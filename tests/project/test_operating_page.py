@@ -97,7 +97,7 @@ def test_the_exit_codes_are_those_of_the_code() -> None:
 def test_the_files_are_those_that_the_server_knows_for_its_own() -> None:
     """What it would refuse a directory for is not on the list."""
     named = re.findall(r"`([a-z.-]+)/?`", "".join(re.findall(r"^\| (.*?) \|", section("The data directory"), re.M)))
-    assert {name.removesuffix("-wal").removesuffix("-shm") for name in named} == {one for one in OURS if one[0] != "."}
+    assert {name.removesuffix("-wal").removesuffix(".lock") for name in named} == {one for one in OURS if one[0] != "."}
 
 
 def test_the_number_of_tokens_is_that_of_the_code() -> None:
