@@ -182,8 +182,7 @@ def fingerprint(append: Append) -> int:
     found = len(append.updates)
     for update in append.updates:
         found = zlib.crc32(update, found ^ len(update))
+    if not (append.session or append.tokens or append.revoked or append.ended_at is not None or append.trim):
+        return found  # as of nearly all; the rest would cost more than what is summed up so far
     rest = (append.session, append.tokens, append.revoked, append.ended_at, append.trim)
-    return found if rest == _NOTHING_ELSE else zlib.crc32(repr(rest).encode(), found)
-
-
-_NOTHING_ELSE: Final = (None, (), (), None, None)
+    return zlib.crc32(repr(rest).encode(), found)

@@ -3,13 +3,15 @@ so that no row passes for another one either."""
 
 from __future__ import annotations
 
+import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ..errors import Corrupt
 from .schema import PLACE_BITS, PLACE_LAST
 
+_SIX: Final = struct.Struct(">6q").pack
 _WORD: Final = 0xFFFF_FFFF
 _FAR: Final = 0x9E37_79B1  # odd and large: the places of neighbouring sessions begin far from each other
 
@@ -26,10 +28,15 @@ def of_row(*columns: Any) -> int:
     return zlib.crc32(repr(columns).encode())
 
 
-def check_row(sid: str, what: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
+def of_head(*columns: int) -> int:
+    """Of a row of six numbers, at a fraction of what of_row costs: one is written with nearly every commit."""
+    return zlib.crc32(_SIX(*columns))
+
+
+def check_row(sid: str, what: str, row: tuple[Any, ...], checksum: Callable[..., int] = of_row) -> tuple[Any, ...]:
     """A row without its checksum, which is its last column. Raises Corrupt."""
     columns, crc = row[:-1], row[-1]
-    if of_row(*columns) != crc:
+    if checksum(*columns) != crc:
         raise Corrupt(sid, f"{what} is not as it was written")
     return columns
 

@@ -3,7 +3,7 @@ of records and updates are checked when they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import apsw
 
 from ..errors import Corrupt
 from . import schema
-from .checksums import check_row
+from .checksums import check_row, of_head, of_row
 from .database import DAMAGE, damaged, told
 from .wal import lost_commits
 
@@ -57,7 +57,7 @@ def _said(db: apsw.Connection, pragma: str) -> Iterator[str]:
 def _rows(db: apsw.Connection) -> Iterator[str]:
     try:
         sids = {row[0]: row[1] for row in _checked(db, schema.SESSIONS, "a session's row")}
-        heads = {row[0] for row in _checked(db, schema.HEADS, "a session's head")}
+        heads = {row[0] for row in _checked(db, schema.HEADS, "a session's head", of_head)}
         owners = {row[1] for row in _checked(db, schema.ALL_RIGHTS, "a right")}
     except Corrupt as error:
         yield str(error)
@@ -68,5 +68,7 @@ def _rows(db: apsw.Connection) -> Iterator[str]:
         yield "there are rights of sessions that are not there"
 
 
-def _checked(db: apsw.Connection, statement: str, what: str) -> Iterator[tuple[Any, ...]]:
-    return (check_row("", what, row) for row in db.execute(statement))
+def _checked(
+    db: apsw.Connection, statement: str, what: str, checksum: Callable[..., int] = of_row
+) -> Iterator[tuple[Any, ...]]:
+    return (check_row("", what, row, checksum) for row in db.execute(statement))

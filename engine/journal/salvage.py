@@ -19,7 +19,7 @@ import apsw
 from ..errors import Corrupt, JournalError
 from . import schema
 from .changes import Head
-from .checksums import check_bodies, check_row
+from .checksums import check_bodies, check_row, of_head
 from .database import DAMAGE, check_format, connect, let_go, told
 from .files import FileLock, transplant_first_page
 from .inspection import inspect, unread_commits
@@ -159,7 +159,7 @@ def _bodies(db: apsw.Connection, sid: str, row: Row, head: Row | None) -> tuple[
     number = check_row(sid, "its own row", row)[0]
     if head is None:
         raise Corrupt(sid, "how far it goes is not stored any more")
-    promised = Head(*check_row(sid, "how far it goes", head))
+    promised = Head(*check_row(sid, "how far it goes", head, of_head))
     every = (place(number, 0), place(number, PLACE_LAST))
     records: list[Any] = db.execute(schema.RECORDS, every).fetchall()
     check_bodies(sid, "record", records, place(number, promised.first_rev), place(number, promised.rev))

@@ -20,7 +20,7 @@ from ..errors import Corrupt, JournalError
 from . import schema
 from .base import Append, SessionRow, TokenRow
 from .changes import Change, Head, fingerprint, make
-from .checksums import check_bodies, check_row, of_body, of_row
+from .checksums import check_bodies, check_row, of_body, of_head, of_row
 from .database import DAMAGE, IN_MEMORY, MET_BY_ALL, connect, let_go, look, told
 from .files import FileLock, prepare_file, refuse_second_name
 from .inspection import inspect
@@ -101,7 +101,7 @@ class SqliteStore:
             yield
             self._insert()
             heads = (head for head in self._changed.values() if head is not None)
-            self.db.executemany(schema.KEEP_HEAD, [(*head, of_row(*head)) for head in heads])
+            self.db.executemany(schema.KEEP_HEAD, [(*head, of_head(*head)) for head in heads])
             self.db.execute("COMMIT")
         except BaseException:
             self._roll_back()
@@ -159,8 +159,8 @@ class SqliteStore:
         number, asked = after.number, fingerprint(append)
         at = place(number, append.rev)
         self._records.append((at, asked, append.record, of_body(at, asked, append.record)))
-        for at, update in enumerate(append.updates, start=place(number, before.seq + 1)):
-            self._updates.append((at, update, of_body(at, 0, update)))
+        numbered = enumerate(append.updates, start=place(number, before.seq + 1))
+        self._updates += [(at, update, of_body(at, 0, update)) for at, update in numbered]
         if append.revoked or append.tokens:
             self._change_tokens(number, append)
         if append.trim is not None:
@@ -224,7 +224,7 @@ class SqliteStore:
     def _promised(self, sid: str, number: int, row: Any) -> Head:
         if row is None or row[0] != number:
             raise Corrupt(sid, "how far it goes is not stored any more")
-        return Head(*check_row(sid, "how far it goes", row))
+        return Head(*check_row(sid, "how far it goes", row, of_head))
 
     def _identity(self, sid: str) -> tuple[Any, ...]:
         """(number, sid, user, epoch, created_at, ended_at) of a session that has a head."""
