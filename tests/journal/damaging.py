@@ -56,7 +56,7 @@ def questions(store: Store) -> Asked:
     for sid in (*SIDS, "s.gone"):
         asked |= {
             f"session {sid}": partial(store.session, sid),
-            f"records {sid}": partial(store.records, sid),
+            f"records {sid}": partial(store.records, sid, 0, None),
             f"updates {sid}": partial(store.updates, sid, 0, 100),
             f"some updates {sid}": partial(store.updates, sid, 4, 3),
             f"tokens {sid}": partial(store.tokens, sid),
