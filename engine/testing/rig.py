@@ -42,10 +42,13 @@ class Rig:
         journal: Journal | None = None,
         services: Mapping[str, Any] | None = None,
         log_limits: LogLimits | None = None,
+        idle_memory_s: float | None = None,
     ) -> None:
         self.journal = journal if journal is not None else MemoryJournal()
         self.services: dict[str, Any] = dict(services or {})
-        self.manager = SessionManager(compiled, self.journal, services=self.services, log_limits=log_limits)
+        self.manager = SessionManager(
+            compiled, self.journal, services=self.services, log_limits=log_limits, idle_memory_s=idle_memory_s
+        )
         self.manager.services = self.services  # tests flip switches in it while sessions live
 
     async def __aenter__(self) -> Rig:

@@ -17,7 +17,6 @@ from engine.journal.base import TokenRow
 from engine.journal.memory import MemoryJournal
 from engine.records import Command
 from engine.session import Session
-from engine.sessions import SessionManager
 from engine.testing.away import Disk
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
@@ -27,9 +26,7 @@ HOUR = 3600.0
 
 
 def rig(journal: Any = None, idle_memory_s: float | None = 60.0) -> Rig:
-    r = Rig(COMPILED, journal=journal)
-    r.manager = SessionManager(COMPILED, r.journal, services=r.services, idle_memory_s=idle_memory_s)
-    return r
+    return Rig(COMPILED, journal=journal, idle_memory_s=idle_memory_s)
 
 
 async def unattended(r: Rig) -> Session:
