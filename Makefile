@@ -12,7 +12,7 @@ NOTE ?=
 CHECK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run play test test-fast test-long lint format types check diagrams docs bench screenshots lock ci clean
+.PHONY: help setup run play test test-fast test-long faults lint format types check diagrams docs bench screenshots lock ci clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,6 +40,9 @@ test: $(STAMP) ## every test
 
 test-fast: $(STAMP) ## the tests that take no more than a few seconds each
 	@$(BIN)/python -m pytest $(SPREAD) -m "not slow and not e2e" $(ARGS)
+
+faults: $(STAMP) ## the long campaigns: a bad network (200 sessions, 2 clients each, 2,000 events), 300 kill -9; ARGS="--seed 7"
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 test-long: $(STAMP) ## the long forms of tests: 2,000 clients and a SIGTERM, 10,000 junk connections, 2,000 histories, a failing disk
 	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "crowd or junk or promises" tests/server $(ARGS)

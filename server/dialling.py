@@ -19,9 +19,10 @@ from .frames import SERVER_FRAME_BYTES_MAX
 CUT: Final = 1006  # how a close without a close frame is told
 DIAL_S: Final = 3.0  # for TCP and the upgrade
 WELCOME_S: Final = 10.0
-FIRST_DIALS_MAX: Final = 3  # with no welcome ever, the address is more likely wrong than the server away
+FIRST_DIALS_MAX: int = 3  # with no welcome ever, the address is more likely wrong than the server away
 SILENCE_S: Final = 30.0  # a server that pings every 10 s and says nothing for that long is gone
-BACKOFF_S_MAX: Final = 5.0
+BACKOFF_S_MAX: float = 5.0
+DOUBLINGS_MAX: Final = 16  # after an hour of tries a power of two is no number any more
 
 
 class Stopped(StewardError):
@@ -72,6 +73,7 @@ class Dialler:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._unanswered: dict[int, dict[str, Any]] = {}
         self._last_c = 0
+        self._asking: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
         self._epoch = ""
         self._seq = 0 if cursor is None else int(cursor["seq"])
         self._last: dict[str, Any] = {}  # goaway or error: when to come again
@@ -97,7 +99,7 @@ class Dialler:
         """Every frame, each event once and in order, over as many connections as it takes. Raises Stopped."""
         attempt = 0
         while True:
-            wait_s = random.uniform(0, min(BACKOFF_S_MAX, 2.0**attempt))
+            wait_s = random.uniform(0, min(BACKOFF_S_MAX, 2.0 ** min(attempt, DOUBLINGS_MAX)))
             try:
                 async with asyncio.timeout(DIAL_S):
                     self._socket = await self._http.ws_connect(self._url, max_msg_size=SERVER_FRAME_BYTES_MAX)
@@ -146,12 +148,30 @@ class Dialler:
             case "ev":
                 if frame["seq"] <= self._seq:
                     return False
+                if frame["seq"] > self._seq + 1:
+                    # Whatever lost it, the log still has it: dial again and read on from the last one.
+                    raise ConnectionError(f"event {self._seq + 1} is missing before {frame['seq']}")
                 self._seen(frame["seq"])
+            case "res" if "retry_ms" in frame.get("err", {}) and frame["c"] in self._unanswered:
+                self._ask_again(frame["c"], frame["err"]["retry_ms"] / 1000)
+                return False
             case "res":
                 return self._unanswered.pop(frame["c"], None) is not None
             case "goaway" | "error":
                 self._last |= frame
         return True
+
+    def _ask_again(self, number: int, wait_s: float) -> None:
+        """Nothing was decided about this command: send it again, the same, when the server says; or after a welcome."""
+
+        def ask() -> None:
+            if number in self._unanswered and self._socket is socket:
+                task = asyncio.ensure_future(self.transmit(number))
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
+
+        socket = self._socket
+        asyncio.get_running_loop().call_later(wait_s, ask)
 
     def _seen(self, seq: int) -> None:
         """Both together: a number of one log with the epoch of another would skip what is between, and nobody told."""

@@ -45,6 +45,9 @@ class Client {
       this.last = frame.seq;
       this.hello.cur = { epoch: this.epoch, seq: this.last }; // together, or a log is mistaken for another
       this.onEvent(frame);
+    } else if (frame.t === "res" && frame.err?.retry_ms) {
+      this.waitMs = frame.err.retry_ms; // nothing was decided: it is sent again then
+      this.socket.close();
     } else if (frame.t === "res") this.unanswered.delete(frame.c);
     else if (frame.t === "error" || frame.t === "goaway") this.waitMs = frame.slot_ms ?? frame.retry_ms ?? this.waitMs;
   }

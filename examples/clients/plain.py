@@ -22,10 +22,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 class Client:
     def __init__(self, url: str, key: str, create: dict[str, Any]) -> None:
-        self.url = url
+        self.url, self.c = url, 0  # c: the last command made
         self.hello: dict[str, Any] = {"t": "hello", "n": 0, "auth": key, "create": create}
         self.hello |= {"token": secrets.token_urlsafe(32), "cid": secrets.token_urlsafe(9)}
-        self.c = 0  # the last command made
         self.unanswered: dict[int, str] = {}
         self.socket: ClientConnection
 
@@ -39,8 +38,7 @@ class Client:
         """Every event once and in order, over as many connections as it takes."""
         tries, epoch, last = 0, "", 0
         while True:
-            wait_s = random.uniform(0, min(5, 2**tries))
-            tries += 1
+            wait_s, tries = random.uniform(0, min(5, 2**tries)), min(tries + 1, 9)
             self.hello["n"] += 1
             try:
                 async with connect(self.url, open_timeout=3, ping_interval=10) as self.socket:
@@ -53,11 +51,12 @@ class Client:
                                 await self.socket.send(text)
                         elif frame["t"] == "snap" or (frame["t"] == "ev" and frame["seq"] > last):
                             last = frame["seq"]
-                            self.hello["cur"] = {
-                                "epoch": epoch,
-                                "seq": last,
-                            }  # together, or a log is mistaken for another
+                            # Together, or a number of one log is mistaken for another's.
+                            self.hello["cur"] = {"epoch": epoch, "seq": last}
                             yield frame
+                        elif frame["t"] == "res" and "retry_ms" in frame.get("err", {}):
+                            wait_s = frame["err"]["retry_ms"] / 1000  # nothing was decided: it is sent again then
+                            break
                         elif frame["t"] == "res":
                             self.unanswered.pop(frame["c"], None)
                         elif frame["t"] in ("error", "goaway"):

@@ -64,15 +64,18 @@ export class Store extends EventTarget {
     this.streams.clear();
   }
 
-  /** Replaces everything built so far by what a client has that has applied every event up to the frame's seq. */
-  _snap({ data }) {
+  /** Replaces everything built so far. */
+  _snap(frame) {
     const { sid, head, windowMs, events, dropped } = this;
     this.clear();
     Object.assign(this, { sid, head, windowMs, events, dropped });
-    for (const { actor, kind, state, since, event } of data.actors) this.actors.set(actor, { path: actor, kind, state, since, event });
-    const first = data.messages[0]?.seq ?? Infinity; // a question may be older than the messages that are told
-    for (const event of [...data.requests.filter(({ seq }) => seq < first), ...data.messages]) this.#take(event);
-    if (data.ended) this.#ended(data.ended);
+    for (const actor of frame.data.actors ?? []) {
+      this.actors.set(actor.actor, { path: actor.actor, kind: actor.kind, state: actor.state, since: null });
+    }
+    for (const request of frame.data.requests ?? []) this.requests.set(request.request, request);
+    for (const message of frame.data.messages ?? []) this.#message({ data: message, seq: message.seq, ts: message.ts });
+    this.report = frame.data.report ?? null;
+    for (const request of this.requests.values()) this.#tell({ type: "request", ...request });
   }
 
   _note({ kind, data }) {
@@ -95,11 +98,6 @@ export class Store extends EventTarget {
       this.events.shift();
       this.dropped += 1;
     }
-    this.#take(frame);
-  }
-
-  /** What an event tells, whether it came by itself or in a snapshot. */
-  #take(frame) {
     const { kind, data } = frame;
     if (STATE_KINDS[kind]) this.#moved(STATE_KINDS[kind], frame);
     else if (kind === "session.ended") this.#ended(data);

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.testing.away import Disk
 from server.client import Client, FileCursors, Reply
 from server.codes import Fault
 from server.dialling import Stopped
@@ -146,3 +147,26 @@ async def test_an_observer_reads_and_may_not_command(wire: Wire) -> None:
             assert (await other.send("say", {"text": "x"})).code == "forbidden"
             await one.send("terminate")
             assert [event["seq"] async for event in other][:3] == [1, 2, 3]
+
+
+async def test_a_store_that_is_away_costs_a_program_nothing_but_time(
+    serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command about which nothing was decided is sent again, the same, and takes effect once (L5)."""
+    monkeypatch.setattr("server.frames.RETRY_MS", 20)
+    disk = Disk()
+    wire: Wire = await serving(journal=disk)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    async with asyncio.timeout(ANSWER_S), client(wire, on_note=lambda kind, data: told.put_nowait(kind)) as one:
+        await until_active(one)
+        disk.is_full = True
+        first = asyncio.create_task(one.send("say", {"text": "a"}))
+        assert await told.get() == "degraded"
+        second = asyncio.create_task(one.send("say", {"text": "b"}))
+        await asyncio.wait({second}, timeout=0.1)
+        disk.is_full = False
+        assert (await first).ok
+        assert (await second).ok
+        await one.send("terminate")
+        texts = [event["data"]["text"] async for event in one if event["kind"] == "agent.message"]
+    assert texts == ["a", "b"]
