@@ -60,7 +60,7 @@ class SessionLog:
         self.streams = Streams()
         self._journal = journal
         self._on_failure = on_failure
-        self._tail: deque[tuple[int, bytes]] = deque(maxlen=TAIL_UPDATES)
+        self._tail: list[tuple[int, bytes]] = []  # an empty deque would take 760 bytes a session
         self._watchers: dict[int, Callable[[], None]] = {}
         self._note_watchers: dict[int, Callable[[str, Mapping[str, Any]], None]] = {}
         self._cursors: dict[int, Callable[[], int]] = {}
@@ -158,7 +158,8 @@ class SessionLog:
         if (trim := commit.append.trim) is not None:
             self.first_rev, self.trimmed = max(self.first_rev, trim.records), max(self.trimmed, trim.updates)
         if commit.numbered:
-            self._tail.extend(commit.numbered)
+            self._tail += commit.numbered
+            del self._tail[:-TAIL_UPDATES]
             self.head = commit.numbered[-1][0]
             self._tell(self._watchers)
 

@@ -14,6 +14,7 @@ from engine.records import Caller, Command, Outcome
 from engine.session import Session
 
 from . import frames
+from .bell import Bell
 from .codes import Fault
 from .frames import Cmd
 from .outbox import Outbox
@@ -49,7 +50,7 @@ class Commands:
         self._in_flight: set[asyncio.Future[Outcome]] = set()
         self._waiting: dict[str, deque[Deliver]] = {}  # by actor, those that found its mailbox full
         self._retry: asyncio.TimerHandle | None = None
-        self._room = asyncio.Event()
+        self._room = Bell()
 
     @property
     def is_full(self) -> bool:

@@ -18,6 +18,7 @@ from engine.records import Caller
 from engine.session import Session
 
 from . import frames
+from .bell import Bell
 from .codes import Fault, fault_of
 from .commands import STORE_RETRY_MS, Commands
 from .desk import Desk, Right
@@ -52,7 +53,7 @@ class Connection:
         self._commands: Commands | None = None
         self._slot_at: float | None = None  # when it should dial our successor
         self._stopped_at: float | None = None
-        self._stopped = asyncio.Event()
+        self._stopped = Bell()
 
     async def serve(self, request: web.Request, unwelcomed: Place) -> web.StreamResponse:
         """Returns when the connection is over and everything it held is given back."""

@@ -12,7 +12,6 @@ import heapq
 import itertools
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -25,6 +24,7 @@ from engine.session import Session
 from engine.streams import CHUNK
 
 from . import frames
+from .bell import Bell
 from .codes import Fault
 from .frames import FRAME_BYTES_MAX
 from .welcome import COMMANDS_IN_FLIGHT_MAX
@@ -102,12 +102,12 @@ class Outbox:
         self._session: Session | None = None
         self._cursor = 0
         self._is_lost = False  # what comes after the cursor is gone: a snap has to come first
-        self._wake = asyncio.Event()
-        self._urgent: deque[bytes] = deque()
+        self._wake = Bell()
+        self._welcome: bytes | None = None
         self._results: list[tuple[int, int, bytes]] = []
         self._arrivals = itertools.count()
-        self._room = asyncio.Event()
-        self._notes: deque[bytes] = deque(maxlen=NOTES_WAITING_MAX)
+        self._room = Bell()
+        self._notes: list[bytes] = []
         self._read: dict[str, int] = {}  # unfinished message -> how many characters of it the peer was sent
         self._has_beat = False
         self._goaway: bytes | None = None
@@ -126,7 +126,7 @@ class Outbox:
         self._session = session
         self._cursor = after or 0
         self._is_lost = after is None
-        self._urgent.append(welcome)
+        self._welcome = welcome
         self._unwatch = [
             session.log.watch(self._wake.set, lambda: session.log.head if self._is_lost else self._cursor),
             session.log.watch_notes(self._note),
@@ -199,7 +199,7 @@ class Outbox:
             else:
                 await self._send_page(session)
         while self._notes and not self.is_stopped():
-            await self._send(self._notes.popleft())
+            await self._send(self._notes.pop(0))
         if session is not None:
             await self._send_streams(session)
         if session is not None and session.is_ended and self._cursor >= session.log.seq:
@@ -240,8 +240,9 @@ class Outbox:
     async def _send_due(self) -> None:
         """What does not wait for the log: goaway, the welcome, pings, and results whose events were sent."""
         await self._send_goaway()
-        while self._urgent and not self.is_stopped():
-            await self._send(self._urgent.popleft())
+        if self._welcome is not None and not self.is_stopped():
+            payload, self._welcome = self._welcome, None
+            await self._send(payload)
         while self._results and self._results[0][0] <= self._cursor and not self.is_stopped():
             await self._send(heapq.heappop(self._results)[2])
             self._room.set()
@@ -262,4 +263,5 @@ class Outbox:
         payload = frames.frame("note", kind=kind, data=data)
         if len(payload) <= frames.SERVER_FRAME_BYTES_MAX:
             self._notes.append(payload)
+            del self._notes[:-NOTES_WAITING_MAX]
             self._wake.set()
