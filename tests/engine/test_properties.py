@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_handlers import Thing
 
+from engine.activity import END_S
 from engine.attachments import Attachment
 from engine.codec import encode
 from engine.loader import load_spec
@@ -150,6 +151,7 @@ async def history(ops: list[tuple[str, Any]]) -> None:
         allowed = {"done", "refused", "failed", "deferred"}
         assert {one.status for one in player.outcomes} <= allowed, "M5: each has its outcome, none is a bare no"
         assert all(one.code and one.message for one in player.outcomes if one.status in ("refused", "failed"))
+        await r.advance(END_S)  # what is committed is told already while the state it leaves is still ending its work
         assert_clients_see_what_is(session, await r.updates(session))
         await finish(r, session)
         records = await r.records(session.sid)
