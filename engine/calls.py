@@ -11,6 +11,7 @@ from .context import Context
 from .errors import HandlerFailed, Refused
 from .plan import Call
 from .scope import handler_failure, run_bounded
+from .straight import run_straight, take_back
 from .tasks import call_owned
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ async def call_handler(actor: Actor, call: Call, ctx: Context) -> Any:
     """What the handler returned. Raises HandlerFailed, with a reference into the log, once its attempts are used up."""
     attempts = call.retry.attempts if call.retry is not None else 1
     for attempt in range(1, attempts + 1):
-        one = ctx.attempt()
+        one = ctx.attempt(is_only=attempts == 1)
         try:
             value = await _once(actor, call, one, call.timeout_s)
             ctx.keep(one)
@@ -38,7 +39,17 @@ async def call_handler(actor: Actor, call: Call, ctx: Context) -> Any:
 async def _once(actor: Actor, call: Call, ctx: Context, timeout_s: float | None) -> Any:
     assert call.bound is not None, "built-in steps are not called through here"
     ctx.lend(call)
-    value = call_owned(actor.holdings, call.bound, ctx)
+    task = asyncio.current_task()
+    assert task is not None
+    cancelling = task.cancelling()
+    try:
+        if call.bound.handler.is_straight:
+            # Nothing can cut it short: a task, a timer and a wait for two of them were nearly half of an event.
+            return call_owned(actor.holdings, run_straight, call.bound, ctx)
+        value = call_owned(actor.holdings, call.bound, ctx)
+    finally:
+        if (count := task.cancelling() - cancelling) > 0:
+            await take_back(task, count, call.name)
     if inspect.iscoroutine(value):
         return await run_bounded(value, actor.holdings, f"{actor.session.sid}{actor.path} {call.name}", timeout_s)
     return value

@@ -148,6 +148,7 @@ class Context(GuardContext):
         self._is_limited = is_limited
         self._draft: dict[str, Any] | None = None
         self._copy: Mapping[str, Any] | None = None
+        self._call: Call | None = None
         self._resources: Resources | None = None
 
     @property
@@ -165,20 +166,22 @@ class Context(GuardContext):
     def effects(self) -> Effects | None:
         return self._effects
 
-    def attempt(self) -> Context:
-        """A ctx for one attempt of a handler: what it asks for counts only if keep() takes it over."""
+    def attempt(self, *, is_only: bool) -> Context:
+        """A ctx for one attempt of a handler: what it asks for counts only if keep() takes it over. is_only: there
+        is no other, so it shares what the step has: if it fails, all of it is given up."""
         life = Life("this attempt", self._life)
-        effects = None if self._effects is None else Effects()
+        effects = self._effects if is_only or self._effects is None else Effects()
         one = Context(self._actor, self.event, life, effects, is_limited=self._is_limited)
-        one._draft = None if self._draft is None else decode(encode(self._draft))
+        one._draft = self._draft if is_only or self._draft is None else decode(encode(self._draft))
         return one
 
     def keep(self, attempt: Context) -> None:
         """Take over what an attempt that ended well asked for. In a `run` its ctx lives on until the state is left."""
         if self._effects is not None and attempt._effects is not None:
             attempt.end()
-            self._effects.updates += attempt._effects.updates
-            self._effects.sends += attempt._effects.sends
+            if attempt._effects is not self._effects:
+                self._effects.updates += attempt._effects.updates
+                self._effects.sends += attempt._effects.sends
             self._draft = attempt._draft
 
     def end(self) -> None:
@@ -191,13 +194,18 @@ class Context(GuardContext):
 
     @property
     def resources(self) -> Resources:
-        assert self._resources is not None, "resources are there while a handler runs"
+        if self._resources is None:
+            assert self._call is not None, "resources are there while a handler runs"
+            self._resources = self._lend(self._call)
         return self._resources
 
     def lend(self, call: Call) -> None:
         """Ready ctx.resources for one handler, with what its decorator allows."""
+        self._call, self._resources = call, None
+
+    def _lend(self, call: Call) -> Resources:
         mark = call.bound.handler.mark if call.bound is not None else None
-        self._resources = Resources(
+        return Resources(
             self._actor.holdings,
             self._actor.find_resource,
             self._life.check,
@@ -259,7 +267,7 @@ class RunContext(Context):
     def __init__(self, actor: Actor, event: Event, life: Life) -> None:
         super().__init__(actor, event, life, effects=None)
 
-    def attempt(self) -> RunContext:
+    def attempt(self, *, is_only: bool) -> RunContext:
         return RunContext(self._actor, self.event, Life("this attempt", self._life))
 
     async def ask(self, to: str, event: str, payload: Mapping[str, Any] | None = None) -> Outcome:

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from .errors import ArgumentError, RegistryError
 from .spec import Reference
+from .straight import never_suspends
 
 Role = Literal["guard", "action", "probe", "check"]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -100,12 +101,14 @@ def _names(value: str | Iterable[str]) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A registered function, its mark, and the model its arguments must fit."""
+    """A registered function, its mark, and the model its arguments must fit. is_straight: it is `async` and cannot
+    suspend; see straight.py."""
 
     mark: Mark
     function: Callable[..., Any]
     arguments: type[ArgumentModel]
     is_async: bool
+    is_straight: bool = False
 
     @property
     def name(self) -> str:
@@ -220,7 +223,8 @@ def _load(name: str) -> ModuleType:
 
 def _handler(function: Callable[..., Any]) -> Handler:
     mark: Mark = getattr(function, _MARK)
-    return Handler(mark, function, _argument_model(function), inspect.iscoroutinefunction(function))
+    is_async = inspect.iscoroutinefunction(function)
+    return Handler(mark, function, _argument_model(function), is_async, never_suspends(function))
 
 
 def _argument_model(function: Callable[..., Any]) -> type[ArgumentModel]:

@@ -236,14 +236,15 @@ async def _commit(
         )
     except TypeError as nonsense:
         return as_failure("do", HandlerFailed("do", "nonsense", f"an effect is no JSON: {nonsense}"))
+    # Text at once: what is in the log is what memory gets, though a handler may still hold the draft.
+    kept = encode(draft.ctx.draft) if draft.ctx.draft is not None else None
     if row.to is not None and actor.parent is None and actor.plan.states[row.to].is_final:
         # The end of a session leaves the process without anybody waiting for it: it is awaited here (M2).
         await actor.session.log.landed()
     draft.effects.apply()
-    if draft.ctx.draft is not None:
-        text = encode(draft.ctx.draft)
-        actor.data = decode(text)  # a handler may still hold the draft
-        actor.holdings.account(len(text))
+    if kept is not None:
+        actor.data = decode(kept)
+        actor.holdings.account(len(kept))
     actor.report = body.get("report", actor.report)
     if item.is_offer:
         actor.mailbox.forget_deferred([event.id])
