@@ -52,15 +52,10 @@ class Recovery:
     async def look(self, row: SessionRow) -> Found:
         """Read a session's log; nothing of it is changed. Raises JournalError if the store does not answer."""
         try:
-            image = _fold(await self._journal.records(row.sid))
+            image = folded(await self._journal.records(row.sid))
         except (UnknownFormat, Corrupt) as error:
             return Found(row, SessionImage(), "unreadable", str(error))
-        lost = tuple(
-            f"{actor.kind}.{actor.state}"
-            for actor in image.actors.values()
-            if actor.kind not in self._plans or actor.state not in self._plans[actor.kind].states
-        )
-        if lost:
+        if lost := lost_states(image, self._plans):
             return Found(row, image, "lost", f"the lifecycle file has no {', '.join(lost)} any more", lost)
         return Found(row, image)
 
@@ -96,8 +91,17 @@ class Recovery:
         return self._random.uniform(longest / 2, longest)
 
 
-def _fold(records: Iterable[bytes]) -> SessionImage:
-    """Raises UnknownFormat for what this release cannot read, never anything else."""
+def lost_states(image: SessionImage, plans: Mapping[str, KindPlan]) -> tuple[str, ...]:
+    """Kinds and states of actors that the lifecycle file does not have."""
+    return tuple(
+        f"{actor.kind}.{actor.state}"
+        for actor in image.actors.values()
+        if actor.kind not in plans or actor.state not in plans[actor.kind].states
+    )
+
+
+def folded(records: Iterable[bytes]) -> SessionImage:
+    """A session after its records. Raises UnknownFormat for what this release cannot read, never anything else."""
     image = SessionImage()
     try:
         for text in records:

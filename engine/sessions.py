@@ -33,6 +33,7 @@ from .session import Session
 from .sessionlog import SessionLog
 from .state import SessionImage
 from .tasks import EngineTasks, install_task_factory, remove_task_factory
+from .transfer import Transfer
 from .trimming import LogLimits, Trimmer
 from .upkeep import Upkeep
 from .watchdog import Watchdog
@@ -78,6 +79,7 @@ class SessionManager:
         self._upkeep = Upkeep(
             self, self._roster, journal, self._recovery, self._archive, self._rest, self._tasks, idle_memory_s
         )
+        self.transfer = Transfer(self, self._roster, journal, self._archive, self._tasks, token_bytes)
         self._monitor = SessionHealthMonitor(self)
         self._watchdog = Watchdog()
         self.admission = Admission(lambda: self._watchdog.lag_s, self._store_moved, self.random)

@@ -38,6 +38,7 @@ from .pool import Pool
 from .privacy import make_private
 from .problems import headers, shell
 from .stopping import Stopper
+from .transfers import Transfers
 
 BACKLOG: Final = 1024  # connections the kernel holds before they are accepted
 HANDLERS_S: Final = 2.0  # for HTTP requests under way when the server leaves
@@ -59,6 +60,7 @@ class Parts:
     desk: Desk
     pool: Pool
     http: Http
+    transfers: Transfers
     leaving: Leaving
 
 
@@ -109,12 +111,14 @@ def build(
         observe_max=settings.observe_max,
     )
     http = Http(desk, pool, spec, settings.timing)
+    transfers = Transfers(desk, settings.timing)
     gate = Gate(settings)
     app = web.Application(middlewares=[shell(gate)], client_max_size=FRAME_BYTES_MAX)
     leaving = Leaving(desk, pool, settings.grace_s, insisted or asyncio.Event().wait)
-    app[PARTS] = Parts(settings, spec, manager, desk, pool, http, leaving)
+    app[PARTS] = Parts(settings, spec, manager, desk, pool, http, transfers, leaving)
     app.on_response_prepare.append(headers(gate))
     app.add_routes(http.routes())
+    app.add_routes(transfers.routes())
     app.add_routes(Pages((services or {}).get("teams", {}), allow_breaking=settings.allow_breaking).routes())
     app.add_routes(Pictures(spec).routes())
     app.add_routes(descriptions.routes())

@@ -35,6 +35,12 @@ class TokenBody(Frame):
     role: Literal["control", "observe"]
 
 
+class ForkBody(Frame):
+    """seq: the number of the last event that the new session shares with the old one; left out: all that there are."""
+
+    seq: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
+
+
 class PageQuery(Frame):
     """Strings, because a query has nothing else."""
 
@@ -53,16 +59,24 @@ def read_query(request: web.Request, model: type[Model]) -> Model:
         raise Fault("bad_frame", explain(error)) from None
 
 
-async def read_body(request: web.Request, model: type[Model], most: int = COMMAND_BYTES_MAX) -> Model:
-    text = b""
+async def read_bytes(request: web.Request, most: int, seconds: float = BODY_S) -> bytes:
+    """The body as it is. Raises Fault("too_large"), and Fault("hello_late") if it takes too long."""
+    chunks: list[bytes] = []
+    left = most
     try:
-        async with asyncio.timeout(BODY_S):
-            while len(text) <= most and not request.content.at_eof():
-                text += await request.content.read(most + 1 - len(text))
+        async with asyncio.timeout(seconds):
+            while left >= 0 and not request.content.at_eof():
+                chunks.append(await request.content.read(left + 1))
+                left -= len(chunks[-1])
     except TimeoutError:
-        raise Fault("hello_late", f"the body has to come within {BODY_S:g} s") from None
-    if len(text) > most:
+        raise Fault("hello_late", f"the body has to come within {seconds:g} s") from None
+    if left < 0:
         raise Fault("too_large", f"a body may have {most} bytes")
+    return b"".join(chunks)
+
+
+async def read_body(request: web.Request, model: type[Model], most: int = COMMAND_BYTES_MAX) -> Model:
+    text = await read_bytes(request, most)
     try:
         plain = decode(text)
     except ValueError:

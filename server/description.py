@@ -12,14 +12,16 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from .bodies import CommandBody, CreateBody, EndQuery, PageQuery, TokenBody
+from .bodies import CommandBody, CreateBody, EndQuery, ForkBody, PageQuery, TokenBody
 from .codes import REMEDIES
 from .frames import Cmd, Hello
 from .pictures import PictureQuery
+from .problems import NDJSON
 from .server_frames import (
     SERVER_FRAMES,
     CreatedSession,
     Ending,
+    ForkedSession,
     LogPage,
     NewToken,
     ProblemDocument,
@@ -27,6 +29,7 @@ from .server_frames import (
     Res,
     SessionDetail,
     SessionList,
+    SessionSummary,
     TeamList,
 )
 from .version import version
@@ -42,12 +45,13 @@ Answered = type[BaseModel] | str | None
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One HTTP call. answers: status to model, or to the media type of what is no JSON. by: who may call."""
+    """One HTTP call. answers: status to model, or to the media type of what is no JSON; body: so too. by: who may
+    call."""
 
     summary: str
     answers: Mapping[int, Answered]
     by: str = "token"
-    body: type[BaseModel] | None = None
+    body: Answered = None
     query: type[BaseModel] | None = None
 
 
@@ -83,6 +87,15 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = MappingProxyType(
             "A page of its log, or the log as server-sent events (Accept: text/event-stream)",
             {200: LogPage, 204: None},
             query=PageQuery,
+        ),
+        ("GET", f"{SID}/export"): Operation(
+            "The session as one file: its whole log, as JSON Lines", {200: NDJSON}, "admin"
+        ),
+        ("POST", "/v1/sessions/import"): Operation(
+            "A session from such a file goes on here", {201: SessionSummary}, "admin", NDJSON
+        ),
+        ("POST", f"{SID}/fork"): Operation(
+            "A new session that goes on from where this one was at a number", {201: ForkedSession}, "admin", ForkBody
         ),
         ("POST", f"{SID}/tokens"): Operation("One more token that opens it", {201: NewToken}, body=TokenBody),
         ("DELETE", f"{SID}/tokens/{{id}}"): Operation("Revoke a token; its sockets close", {204: None}),
@@ -187,7 +200,7 @@ def _operation(path: str, operation: Operation, references: Mapping[type[BaseMod
     if parameters:
         told["parameters"] = parameters
     if operation.body is not None:
-        content = {"application/json": {"schema": references[operation.body]}}
+        content = _content(operation.body, references)
         told["requestBody"] = {"required": True, "content": content}
     # An administrator may do what a token may.
     who = {"token": ("token", "admin"), ANYBODY: ()}.get(operation.by, (operation.by,))
@@ -200,9 +213,12 @@ def _answer(
 ) -> dict[str, Any]:
     if what is None:
         return {"description": {101: "The protocol changes", 204: "Done; there is nothing to say"}[status]}
-    if isinstance(what, str):
-        return {"description": "As it is", "content": {what: {}}}
-    return {"description": _line(what), "content": {"application/json": {"schema": references[what]}}}
+    said = "As it is" if isinstance(what, str) else _line(what)
+    return {"description": said, "content": _content(what, references)}
+
+
+def _content(what: type[BaseModel] | str, references: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+    return {what: {}} if isinstance(what, str) else {"application/json": {"schema": references[what]}}
 
 
 def _line(model: type[BaseModel]) -> str:

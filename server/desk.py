@@ -18,7 +18,7 @@ from engine.sentences import unknown
 from engine.session import Session
 from engine.sessions import SessionManager
 
-from .auth import Credentials, digest_of, new_token, new_token_id
+from .auth import ADMIN, Credentials, digest_of, new_token, new_token_id
 from .codes import Fault
 from .frames import Create
 
@@ -71,6 +71,13 @@ class Desk:
         if caller is None:
             raise Fault("no_valid_token")
         return caller
+
+    async def is_admin(self, auth: str | None) -> bool:
+        """Whether these are an administrator's credentials; with --open nobody's are."""
+        if self.credentials.is_open:
+            return False
+        caller = await self.credentials.caller(auth)
+        return caller is not None and ADMIN in caller.roles
 
     def _data(self, create: Create) -> dict[str, Any]:
         """The first data of the session's root actor.

@@ -16,7 +16,7 @@ from engine.roster import Sleeper
 from engine.session import Session
 from engine.spec import Spec
 
-from .auth import ADMIN, bearer, new_token
+from .auth import bearer, new_token
 from .bodies import CommandBody, CreateBody, EndQuery, PageQuery, TokenBody, read_body, read_query
 from .codes import Fault
 from .connection import Connection
@@ -101,23 +101,23 @@ class Http:
         return json(self._spec.model_dump(mode="json", exclude_defaults=True))
 
     async def sessions(self, request: web.Request) -> web.Response:
-        if not await self._is_admin(request):
+        if not await self._desk.is_admin(bearer(request.headers)):
             raise Fault("no_valid_token")
         manager = self._desk.manager
         live: list[Session | Sleeper] = [*manager.sessions(), *manager.asleep()]
-        return json({"sessions": [_view(session) for session in live]})
+        return json({"sessions": [view_of(session) for session in live]})
 
     async def create(self, request: web.Request) -> web.Response:
         body = await read_body(request, CreateBody)
         token = body.token or new_token()
         right = await self._patience.wait(self._desk.resume_or_create(token, body, bearer(request.headers)))
-        answer = json({**_view(right.session), "token": token}, status=201)
+        answer = json({**view_of(right.session), "token": token}, status=201)
         answer.headers["Location"] = f"/v1/sessions/{right.session.sid}"
         return answer
 
     async def session(self, request: web.Request) -> web.Response:
         right = await self._right(request)
-        return json({**_view(right.session), "actors": _actors(right.session), "report": right.session.report})
+        return json({**view_of(right.session), "actors": _actors(right.session), "report": right.session.report})
 
     async def command(self, request: web.Request) -> web.Response:
         right = await self._right(request, "control")
@@ -257,7 +257,7 @@ class Http:
     async def _find_right(self, request: web.Request, role: str) -> Right:
         """What the caller may do with the session in the path; every way of not being let in sounds the same."""
         sid, secret = request.match_info["sid"], bearer(request.headers)
-        if await self._is_admin(request):
+        if await self._desk.is_admin(bearer(request.headers)):
             session = await self._desk.manager.find(sid)
             if session is None:  # who may see every session may know that this is none
                 raise Problem(
@@ -273,12 +273,6 @@ class Http:
             raise Fault("forbidden", "this token lets observe, not control")
         return right
 
-    async def _is_admin(self, request: web.Request) -> bool:
-        if self._desk.credentials.is_open:
-            return False
-        caller = await self._desk.credentials.caller(bearer(request.headers))
-        return caller is not None and ADMIN in caller.roles
-
     async def _caller(self, request: web.Request, right: Right) -> Caller:
         if right.token_id:
             return Caller(right.session.user)
@@ -290,7 +284,7 @@ def right_origin(right: Right) -> Literal["client", "admin"]:
     return "client" if right.token_id else "admin"
 
 
-def _view(session: Session | Sleeper) -> dict[str, Any]:
+def view_of(session: Session | Sleeper) -> dict[str, Any]:
     """What lists tell of a session, also of one that left memory."""
     return {
         "sid": session.sid,

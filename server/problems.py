@@ -31,6 +31,10 @@ CORS: Final = {
     "Access-Control-Expose-Headers": "Location, Retry-After",
     "Access-Control-Max-Age": "600",
 }
+# What a POST carries: JSON, but for these. A page of another server can send none of them without being asked first.
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+POST_TYPES: Final = {"/v1/sessions/import": NDJSON}
 # What an actor answers, as an HTTP status; 409 for every other refusal.
 OUTCOME_STATUS: Final = {
     "unknown_session": 404,
@@ -88,7 +92,7 @@ def problem_of_outcome(outcome: Outcome, **more: Any) -> web.Response:
 
 
 def json(value: Any, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=encode(value), content_type="application/json")
+    return web.Response(status=status, body=encode(value), content_type=JSON)
 
 
 def shell(gate: Gate) -> Any:
@@ -122,8 +126,11 @@ async def _answer(gate: Gate, request: web.Request, handler: Handler) -> web.Str
         if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
             # A browser asks before it lets a foreign page call; headers() says yes, to the pages that may.
             return web.Response(status=204)
-        if request.method == "POST" and request.content_type != "application/json":
-            return problem(415, "not_json", "a POST carries JSON: Content-Type: application/json")
+        if request.method == "POST" and request.content_type != (wanted := POST_TYPES.get(request.path, JSON)):
+            code, what = (
+                ("not_json", "a POST carries JSON") if wanted == JSON else ("not_ndjson", "this takes JSON Lines")
+            )
+            return problem(415, code, f"{what}: Content-Type: {wanted}")
         return await handler(request)
     except Problem as error:
         answer = problem(error.status, error.code, error.title, error.detail)

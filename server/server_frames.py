@@ -206,6 +206,12 @@ class CreatedSession(SessionSummary):
     token: Token
 
 
+class ForkedSession(CreatedSession):
+    """A new session that shares a past with another."""
+
+    seq: Seq = Field(description="the last event that both have")
+
+
 class LogPage(Answer):
     epoch: str
     first: Number = Field(description="the oldest event that is kept; one more than head if none is")

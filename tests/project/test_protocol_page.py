@@ -103,7 +103,9 @@ async def runner(tmp_path: Path) -> Any:
 
 async def test_the_calls_are_those_of_the_server(runner: web.AppRunner) -> None:
     shown = {row[0].strip("`") for row in cells("HTTP beside it")}
-    assert shown == {f"{route.method} {route.path}" for route in runner.app[PARTS].http.routes()} - {"GET /"}
+    parts = runner.app[PARTS]
+    routes = [*parts.http.routes(), *parts.transfers.routes()]
+    assert shown == {f"{route.method} {route.path}" for route in routes} - {"GET /"}
 
 
 def pattern(text: str) -> Any:
