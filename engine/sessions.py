@@ -114,7 +114,8 @@ class SessionManager:
             async with asyncio.timeout(grace_s / 2):
                 await asyncio.gather(self._rest.all_gone(), *(one.dissolve() for one in self.sessions()))
         except TimeoutError:
-            log.error("the grace of %g s is over; %d sessions were cut short", grace_s, len(self.sessions()))
+            if cut := self.sessions():
+                log.error("the grace of %g s is over; %d sessions were cut short", grace_s, len(cut))
         finally:
             await self._let_go()
 

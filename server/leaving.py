@@ -66,19 +66,20 @@ class Leaving:
 
     async def _run(self, stop_listening: Callable[[], Awaitable[None]] | None) -> None:
         self._desk.is_leaving = True
+        was_up, self.is_up = self.is_up, False
+        level = logging.INFO if was_up else logging.DEBUG  # who never came up takes leave of nobody
         self._pool.leave(Slots().next_ms)
-        log.info("leaving: %d connections are told when to dial again", len(self._pool.connections))
-        if self.is_up:
-            self.is_up = False
+        log.log(level, "leaving: %d connections are told when to dial again", len(self._pool.connections))
+        if was_up:
             await self._let_sessions_go(self._desk.manager)
-        log.info("leaving: sessions are let go; %d connections are closed", len(self._pool.connections))
+        log.log(level, "leaving: sessions are let go; %d connections are closed", len(self._pool.connections))
         if stop_listening is not None:
             await stop_listening()
         self._pool.stop_all(Fault("leaving"))
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S + 1):
                 await self._pool.wait_fewer(1)
-        log.info("leaving: %d connections did not answer the close", len(self._pool.connections))
+        log.log(level, "leaving: %d connections did not answer the close", len(self._pool.connections))
 
     async def _let_sessions_go(self, manager: SessionManager) -> None:
         """They get the grace but for its end, and a second signal ends it."""
