@@ -10,6 +10,7 @@ import { optionsForm } from "./form.js";
 import { Live } from "./live.js";
 import { Log } from "./log.js";
 import { Machines } from "./machines.js";
+import { Player } from "./player.js";
 import { repairs } from "./repair.js";
 import { reportTable } from "./report.js";
 import * as sessions from "./sessions.js";
@@ -27,6 +28,7 @@ const log = new Log();
 const machines = new Machines(byId("machines"));
 const board = new Board((uci) => say(uci));
 const tabs = new Tabs(byId("tabs"), (entry) => open(entry), () => select(null));
+const player = new Player(() => changed());
 const chat = new Chat((request, text) => answer(request, text));
 byId("board-place").append(board.element);
 byId("chat-place").append(chat.element);
@@ -57,7 +59,7 @@ function follow(found) {
 }
 
 function tell(found, { kind, data, seq }) {
-  if (found !== current || seq <= (found.store.head ?? 0)) return;
+  if (found !== current || player.isPast || seq <= found.store.head) return;
   if (kind.endsWith(".state")) machines.flash(kind.split(".")[0], data.to);
   if (kind === "session.state") announce(`Session: ${data.to}`);
   if (kind === "input.request") announce(data.prompt);
@@ -78,6 +80,7 @@ function select(found) {
   shownReport = null;
   scrollTo(0, 0);
   machines.reset();
+  player.follow(found);
   drawTabs();
   draw();
 }
@@ -201,21 +204,25 @@ const LOOKS = {
 function draw() {
   const found = current;
   drawStatus(found);
-  log.show(found?.store ?? null);
-  machines.show(found?.store ?? null);
+  player.show();
+  const seen = player.seen; // as it is, or as it was at the number that somebody looks at
+  log.show(found?.store ?? null, player.past?.events, player.at);
+  machines.show(seen);
   byId("break").hidden = found === null || !allowBreaking;
   byId("log-panel").hidden = found === null;
   if (found === null) return;
-  const { store } = found;
-  const isChess = found.entry.team === "chess" || store.fen !== null;
+  const isChess = found.entry.team === "chess" || found.store.fen !== null;
   byId("board-place").hidden = !isChess;
   byId("stage").dataset.kind = isChess ? "board" : "chat";
-  if (isChess) drawBoard(found);
-  chat.show(store, { mayAnswer: found.mayAct, hasBoard: isChess, isControl: found.entry.role === "control" });
+  if (isChess) drawBoard(found, seen);
+  chat.show(seen, { mayAnswer: mayAct(found), hasBoard: isChess, isControl: found.entry.role === "control" });
   drawSay(found, isChess);
   drawBreaking(found);
-  drawReport(found);
+  drawReport(found, seen);
 }
+
+/** The past is looked at, not changed. */
+const mayAct = (found) => found.mayAct && !player.isPast;
 
 function drawStatus(found) {
   const pill = byId("connection");
@@ -227,19 +234,18 @@ function drawStatus(found) {
   pill.dataset.status = status;
   const hasReason = status === "waiting" || (status === "stopped" && found.store.ended === null);
   setText(pill, hasReason ? `${LOOKS[status]}: ${text}` : LOOKS[status]);
-  const state = found.store.state;
+  const state = player.seen.state;
   byId("state").dataset.state = state;
   setText(byId("state"), state);
   setText(byId("session-name"), found.store.sid ?? "a new session");
-  for (const button of byId("actions").querySelectorAll("[data-needs=control]")) button.disabled = !found.mayAct;
+  for (const button of byId("actions").querySelectorAll("[data-needs=control]")) button.disabled = !mayAct(found);
 }
 
-function drawBoard(found) {
-  const { store } = found;
+function drawBoard(found, store) {
   const seat = found.entry.options ?? {};
   const request = [...store.requests.values()][0];
   const turn = store.fen?.split(" ")[1] === "b" ? "black" : "white";
-  const isAsked = request !== undefined && found.mayAct;
+  const isAsked = request !== undefined && mayAct(found);
   const text = store.result
     ? store.result.text
     : isAsked
@@ -253,9 +259,8 @@ function drawBoard(found) {
 function drawSay(found, isChess) {
   const asked = found.store.requests.size > 0;
   const input = byId("say-text");
-  const mayAct = found.mayAct;
-  input.disabled = !mayAct;
-  byId("say-send").disabled = !mayAct;
+  input.disabled = !mayAct(found);
+  byId("say-send").disabled = !mayAct(found);
   input.placeholder = isChess ? (asked ? "e2e4 or Nf3" : "A word") : "Write to the team";
   setText(byId("say-problem"), found.problem);
   byId("watching").hidden = found.entry.role === "control";
@@ -263,15 +268,14 @@ function drawSay(found, isChess) {
 }
 
 let shownReport = null; // what it was drawn from
-function drawReport(found) {
-  const { report, stuck, ended, sid } = found.store;
+function drawReport(found, { report, stuck, ended }) {
   byId("report-panel").hidden = ended === null && stuck === null;
   const drawn = ended === null ? stuck : (report ?? ended);
-  if (drawn === null || drawn === shownReport) return;
-  shownReport = drawn;
+  if (drawn === null || (drawn === shownReport?.drawn && player.isPast === shownReport.isPast)) return;
+  shownReport = { drawn, isPast: player.isPast };
   byId("report").replaceChildren(
     ...(ended === null
-      ? [el("p", { class: "why", text: "Waiting for a person: something could not be let go." }), repairs(sid)]
+      ? [el("p", { class: "why", text: "Waiting for a person: something could not be let go." }), player.isPast ? "" : repairs(found.store.sid)]
       : [el("p", { class: "why", text: `Ended: ${ended.code}, ${ended.why}.` }), ...(report === null ? [] : [reportTable(report)])]),
     ...(stuck === null ? [] : [ended === null ? "" : el("h3", { text: "Before that, a person had to help" }), reportTable(stuck)]),
   );
@@ -290,7 +294,7 @@ function drawBreaking(found) {
   }
   for (const button of byId("ways").querySelectorAll("button")) {
     const needsAgent = button.dataset.how !== "cut";
-    button.disabled = found.status.status !== "live" || found.store.ended !== null || (needsAgent && (names.length === 0 || found.entry.role !== "control"));
+    button.disabled = player.isPast || found.status.status !== "live" || found.store.ended !== null || (needsAgent && (names.length === 0 || found.entry.role !== "control"));
   }
 }
 

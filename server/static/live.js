@@ -43,6 +43,7 @@ export class Live extends EventTarget {
     this.experiments.see(frame, this.store);
     if (frame.t === "welcome") this.#known({ sid: frame.sid, state: frame.state, create: undefined });
     if (frame.t === "ev" && frame.kind === "session.state") this.#known({ state: frame.data.to });
+    if (frame.t === "snap") this.#known({ state: this.store.state, isOver: this.store.ended !== null });
     if (frame.t === "ev" && frame.kind === "session.ended") this.#known({ isOver: true });
     this.#emit("frame", frame);
   }

@@ -12,8 +12,8 @@ const GROUPS = [
 ];
 
 const groupOf = (kind) => GROUPS.find(([, , holds]) => holds(kind))[0];
-const actorOf = ({ kind, data }) => data.actor ?? data.agent ?? (kind.startsWith("session.") ? "/" : "");
-const shortName = (actor) => (actor === "/" || actor === "" ? "session" : actor.split("/").at(-1));
+export const actorOf = ({ kind, data }) => data.actor ?? data.agent ?? (kind.startsWith("session.") ? "/" : "");
+export const shortName = (actor) => (actor === "/" || actor === "" ? "session" : actor.split("/").at(-1));
 
 /** One event in a few words. */
 export function describe({ kind, data }) {
@@ -38,7 +38,9 @@ export class Log {
     this.actor = byId("log-actor");
     this.shown = new Set(GROUPS.map(([name]) => name));
     this.store = null;
+    this.events = null; // the list that is shown: another one begins from its beginning
     this.next = 0; // index + dropped of the first event that was not looked at
+    this.at = null; // the number that is shown in the past
     byId("log-kinds").append(...GROUPS.map((group) => this.#chip(group)));
     this.text.addEventListener("input", () => this.#again());
     this.actor.addEventListener("change", () => this.#again());
@@ -55,21 +57,47 @@ export class Log {
     return button;
   }
 
-  show(store) {
-    if (store !== this.store) {
-      this.store = store;
+  /** past: the events to choose from while somebody looks back, with the number at; null: now. */
+  show(store, past = null, at = null) {
+    const isOther = store !== this.store;
+    if (isOther) {
       this.actor.replaceChildren(el("option", { value: "", text: "everybody" }));
       this.known = new Set();
-      this.#again();
-      return;
     }
-    this.#more();
+    const events = past ?? store?.events ?? null;
+    const isAnew = isOther || events !== this.events || (at === null) !== (this.at === null);
+    Object.assign(this, { store, events, at });
+    if (isAnew) this.#again();
+    else if (at === null) this.#more();
+    else this.#point();
   }
 
   #again() {
     this.rows.replaceChildren();
     this.next = 0;
-    this.#more();
+    if (this.at === null) {
+      this.#more();
+      this.box.scrollTop = this.box.scrollHeight;
+    } else this.#point();
+  }
+
+  /** The past: the event with the number, or the last before it that passes the filter, in the middle. */
+  #point() {
+    const index = this.events.findLastIndex((event) => event.seq <= this.at && this.#isWanted(event));
+    const shown = this.events[index];
+    const find = () => this.rows.querySelector(`[data-seq="${shown?.seq}"]`);
+    if (shown === undefined || find() === null) {
+      const [from, to] = [Math.max(0, index - ROWS_MAX / 2), index + ROWS_MAX / 2];
+      this.rows.replaceChildren(...this.events.slice(from, to).filter((event) => this.#isWanted(event)).map((event) => this.#row(event)));
+    }
+    this.rows.querySelector("[aria-current]")?.removeAttribute("aria-current");
+    byId("log-none").hidden = this.rows.childElementCount > 0;
+    this.#count(this.events);
+    const row = find();
+    if (row === null) return;
+    row.setAttribute("aria-current", "true");
+    const [inner, outer] = [row.getBoundingClientRect(), this.box.getBoundingClientRect()];
+    this.box.scrollTop += inner.top + inner.height / 2 - outer.top - outer.height / 2;
   }
 
   #more() {
@@ -89,6 +117,10 @@ export class Log {
       if (isAtEnd) this.box.scrollTop = this.box.scrollHeight;
     }
     byId("log-none").hidden = events.length === 0 || this.rows.childElementCount > 0;
+    this.#count(events);
+  }
+
+  #count(events) {
     const [first, last] = [events[0]?.seq, events.at(-1)?.seq];
     const isWhole = last - first + 1 === events.length; // numbers only rise, so counting them is enough
     setText(this.count, events.length === 0 ? "nothing yet" : `#${first} to #${last}, ${isWhole ? "no hole" : "with a hole"}`);

@@ -31,6 +31,13 @@ async def game(browser: Browser, served: Served, **context: Any) -> Page:
     return page
 
 
+async def back(page: Page) -> None:
+    """To the middle of the life so far."""
+    slider = page.locator("#player-at")
+    await slider.fill(str(int(await slider.get_attribute("max") or 0) // 2))
+    await expect(page.locator("#log-rows [aria-current]")).to_be_visible()
+
+
 async def talk(browser: Browser, served: Served, folder: Path) -> None:
     """The support desk, where a refund waits for a person."""
     page = await opened(browser, served)
@@ -69,6 +76,9 @@ async def take_all(browser: Browser, served: Served, folder: Path) -> None:
     await page.screenshot(path=folder / "report.png", full_page=True)
     page = await game(browser, served, color_scheme="dark")
     await page.screenshot(path=folder / "dark.png")
+    await back(page)
+    await page.screenshot(path=folder / "past.png")
+    await page.get_by_role("button", name="Back to now").click()
     await page.get_by_role("button", name="Whole picture of the session machine").click()
     await expect(page.locator("#picture-place svg")).to_be_visible()
     await page.screenshot(path=folder / "picture.png")

@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.browser.conftest import Served, Visitor
 from tests.browser.playing import end, harm, watch
+from tests.browser.test_talking import ask
 
 pytestmark = pytest.mark.e2e
 AXE = Path(__file__).parent / "vendor" / "axe-core-4.14.1" / "axe.min.js"
@@ -18,13 +19,16 @@ SERIOUS = {"serious", "critical"}
 SCHEMES: dict[Any, Any] = {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}
 
 
-async def serious(page: Page) -> list[str]:
-    """What axe finds serious, in words: everything by day, and what depends on colours by night too."""
+async def serious(page: Page, *places: str) -> list[str]:
+    """What axe finds serious, in words: everything by day, and what depends on colours by night too. places: where
+    alone it looks."""
     await page.evaluate(AXE.read_text())
     found = []
     for scheme, options in SCHEMES.items():
         await page.emulate_media(color_scheme=scheme)
-        result: dict[str, Any] = await page.evaluate("options => axe.run(options)", options)
+        result: dict[str, Any] = await page.evaluate(
+            "([places, options]) => axe.run(places.length ? places : document, options)", [places, options]
+        )
         found += [
             f"{scheme}: {item['id']}: {node['html'][:120]} {node['any'][:1] and node['any'][0]['message']}"
             for item in result["violations"]
@@ -35,7 +39,7 @@ async def serious(page: Page) -> list[str]:
 
 
 async def test_axe_finds_nothing_serious(browser: Browser, served: Served) -> None:
-    """Before a session, in one, after things were broken, at its end, and in the large picture."""
+    """Before a session, in one, after things were broken, at its end, in its past, and in the large picture."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
     visitor = Visitor(served, context)
     page = await visitor.page()
@@ -46,9 +50,29 @@ async def test_axe_finds_nothing_serious(browser: Browser, served: Served) -> No
     await expect(await harm(page, "leak")).to_have_attribute("data-status", "held")
     await end(page)
     assert await serious(page) == []
+    await page.get_by_role("button", name="One event back").click()
+    await expect(page.locator("#player")).to_have_attribute("data-past", "true")
+    assert await serious(page, "#player", "#log-panel", "#stage") == []
     await page.get_by_role("button", name="Whole picture of the agent machine").click()
     await expect(page.locator("#picture-place svg")).to_be_visible()
     assert await serious(page) == []
+    await context.close()
+    assert visitor.faults == []
+
+
+async def test_axe_finds_nothing_serious_where_a_person_is_needed(browser: Browser, served: Served) -> None:
+    """With an approval open in a talk, and with a session that waits in `error`."""
+    context = await browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
+    visitor = Visitor(served, context)
+    page = await ask(visitor, "0")
+    await expect(page.locator(".message.request.open").get_by_role("button", name="Approve")).to_be_visible()
+    assert await serious(page) == []
+    await expect(await harm(page, "stick", "triage")).to_have_attribute("data-status", "held")
+    await page.get_by_role("button", name="End the session").click()
+    await expect(page.get_by_role("button", name="Write it off")).to_be_visible()
+    assert await serious(page) == []
+    await page.get_by_role("button", name="Write it off").click()
+    await expect(page.locator("#state")).to_have_text("terminated")
     await context.close()
     assert visitor.faults == []
 
@@ -60,7 +84,10 @@ async def test_a_phone_scrolls_in_one_direction_only(browser: Browser, served: S
     page = await watch(visitor, white="engine")
     width = await page.evaluate("document.documentElement.scrollWidth")
     assert width <= 390
-    sizes = await page.locator(".panel button:visible:not(.square)").evaluate_all(
+    await page.get_by_role("button", name="One event back").click()
+    await expect(page.locator("#player")).to_have_attribute("data-past", "true")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    sizes = await page.locator(":is(.panel, .player) button:visible:not(.square)").evaluate_all(
         "buttons => buttons.map(button => button.getBoundingClientRect().height)"
     )
     assert min(sizes) >= 40
