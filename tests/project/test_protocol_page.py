@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +45,28 @@ def cells(heading: str) -> list[list[str]]:
 def names(text: str) -> set[str]:
     """Fields of a table's cell: `a`, `b?: {inner}` are a and b."""
     return {re.split(r"[?: ]", part)[0] for part in re.findall(r"`([^`]+)`", text)}
+
+
+def emitted() -> Iterator[tuple[str, set[str]]]:
+    """(kind, the fields that stand there) of each event that a shipped handler or team emits by its name."""
+    for path in sorted([*(ROOT / "handlers").glob("*.py"), *(ROOT / "examples").rglob("*.py")]):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match call:
+                case ast.Call(func=ast.Attribute(attr="emit"), args=[ast.Constant(value=str(kind)), data]):
+                    keys = data.keys if isinstance(data, ast.Dict) else []
+                    yield kind, {str(key.value) for key in keys if isinstance(key, ast.Constant)}
+
+
+def test_every_kind_of_event_is_told_with_its_fields() -> None:
+    """A client is written from this page, and cannot guess what a handler says."""
+    shown = {kind: names(row[1]) for row in cells("Kinds of event") for kind in re.findall(r"`([a-z.]+)`", row[0])}
+    found = list(emitted())
+    assert {kind for kind, _ in found} >= {"person.message", "agent.tool", "agent.handoff", "cleanup.report"}
+    assert {kind for kind, _ in found} <= set(shown)
+    assert [(kind, fields - shown[kind]) for kind, fields in found if fields - shown[kind]] == [
+        ("agent.message", {"model"})
+    ]
+    assert {"session.state", "session.ended", "command.outcome"} <= set(shown)
 
 
 def test_every_close_is_told_with_what_to_do() -> None:
