@@ -36,28 +36,46 @@ def sessions(as_json: bool, url: str | None, data: Path | None, key: str | None,
 @click.command()
 @click.argument("sid")
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only events with a higher number.")
+@click.option("--follow", is_flag=True, help="Go on with what comes, until the session has ended.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @client_options
 def log(
-    sid: str, after: int, as_json: bool, url: str | None, data: Path | None, key: str | None, config: Path | None
+    sid: str,
+    after: int,
+    follow: bool,
+    as_json: bool,
+    url: str | None,
+    data: Path | None,
+    key: str | None,
+    config: Path | None,
 ) -> None:
     """Print the log of a session, of a running server or of a data directory that none runs on.
 
     \b
-    Example:
+    Examples:
       steward log s.abcdefghijklmnopqrstuvwxyz --json | jq .kind
+      steward log s.abcdefghijklmnopqrstuvwxyz --follow
     """
     from engine.errors import StewardError
 
+    from .following import follow as followed
     from .lives import events_of
 
     try:
-        for event in events_of(sid, url=url, data=data, key=key, config=config, after=after):
+        if follow:
+            address, secret = server_of(settings_of({"data": data}, config), url, key)
+            events = followed(address, secret, sid, after, lambda said: click.echo(f"steward: {said}", err=True))
+        else:
+            events = events_of(sid, url=url, data=data, key=key, config=config, after=after)
+        for event in events:
             click.echo(
                 json.dumps(event) if as_json else f"{event['seq']:6} {event['kind']:20} {json.dumps(event['data'])}"
             )
+            sys.stdout.flush()
     except StewardError as error:
         fail(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @click.command()

@@ -11,10 +11,12 @@ from typing import Any, Final
 
 from engine.codec import decode
 from engine.errors import StewardError
+from engine.parcel import pack, unpack
+from engine.transfer import read_parcel
 
 from .cli_options import server_of, settings_of
 from .config import Settings
-from .remote import pages
+from .remote import export, pages
 
 PAGE: Final = 500
 
@@ -28,10 +30,39 @@ def events_of(
 ) -> Iterator[dict[str, Any]]:
     """Every event after a number, oldest first. Raises RemoteError, JournalError or NoSuchSession."""
     settings = settings_of({"data": data}, config)
-    if url is None and not _is_served(settings) and settings.log_file.exists():
+    if url is None and is_left(settings):
         yield from _stored(settings, sid, after)
         return
     yield from pages(*server_of(settings, url, key), sid, after)
+
+
+def is_left(settings: Settings) -> bool:
+    """Whether there is a log in the data directory and no server that has it open."""
+    return not _is_served(settings) and settings.log_file.exists()
+
+
+def exported(sid: str, *, url: str | None, data: Path | None, key: str | None, config: Path | None) -> bytes:
+    """A session as one file, whole. Raises RemoteError, JournalError, ParcelError or Refused."""
+    settings = settings_of({"data": data}, config)
+    if url is None and is_left(settings):
+        return _packed(settings, sid)
+    text = export(*server_of(settings, url, key), sid)
+    unpack(text)  # a connection that was cut leaves a file that looks like one
+    return text
+
+
+def _packed(settings: Settings, sid: str) -> bytes:
+    from engine.journal.sqlite import SqliteJournal
+
+    async def read() -> bytes:
+        journal = SqliteJournal(settings.log_file)
+        await journal.open()
+        try:
+            return b"".join(pack(await read_parcel(journal, sid)))
+        finally:
+            await journal.close()
+
+    return asyncio.run(read())
 
 
 def _is_served(settings: Settings) -> bool:

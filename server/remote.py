@@ -1,18 +1,22 @@
-"""What `steward sessions`, `log`, `end`, `retry` and `write-off` ask of a running server."""
+"""What operators' commands (sessions, log, end, retry, write-off, export, import, fork) ask of a running server."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from http.client import HTTPException
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from engine.errors import StewardError
+from engine.parcel import PARCEL_BYTES_MAX
 
 ANSWER_S: Final = 10.0
+COPY_S: Final = 45.0  # a whole log is read and written first
+HEARD_S: Final = 30.0  # a stream says something every ten seconds
 END_S: Final = 75.0  # the server waits up to a minute for a clean-up
 PAGE: Final = 500
 RETRY: Final = "retry_cleanup"  # events of the shipped lifecycle file, for administrators
@@ -31,7 +35,11 @@ _OPENER: Final = build_opener(_Stay, ProxyHandler({}))
 
 
 class RemoteError(StewardError):
-    """The server did not answer, or with a problem."""
+    """The server did not answer (status None), or with a problem."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def fetch(
@@ -44,18 +52,34 @@ def fetch(
     answer_s: float = ANSWER_S,
 ) -> Any:
     """The JSON of an answer. Raises RemoteError in words for a person."""
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    text = None if body is None else json.dumps(body).encode()
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    with opened(url, key, path, method=method, text=text, headers=headers, answer_s=answer_s) as answer:
+        return json.load(answer)
+
+
+@contextmanager
+def opened(
+    url: str,
+    key: str | None,
+    path: str,
+    *,
+    method: str = "GET",
+    text: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    answer_s: float = ANSWER_S,
+) -> Iterator[HTTPResponse]:
+    """An answer to be read, for as long as no read takes answer_s. Raises RemoteError in words for a person, also for
+    what goes wrong while it is read."""
     if not url.startswith(("http://", "https://")):
         raise RemoteError(f"{url} is no http:// or https:// address")
-    text = None
-    if body is not None:
-        text, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-    request = Request(url.rstrip("/") + path, text, headers, method=method)  # noqa: S310
+    all_headers = {**(headers or {}), **({} if key is None else {"Authorization": f"Bearer {key}"})}
+    request = Request(url.rstrip("/") + path, text, all_headers, method=method)  # noqa: S310
     try:
         with _OPENER.open(request, timeout=answer_s) as answer:
-            return json.load(answer)
+            yield answer
     except HTTPError as error:
-        raise RemoteError(_words(error, path)) from None
+        raise RemoteError(_words(error, path), error.code) from None
     except (URLError, TimeoutError, ConnectionError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         reason = getattr(reason, "strerror", None) or reason  # without the number
@@ -94,6 +118,35 @@ def write_off(url: str, key: str | None, sid: str, reason: str) -> Any:
     body = {"name": WRITE_OFF, "args": {"reason": reason}}
     fetch(url, key, _session(sid) + "/commands", method="POST", body=body)
     return end(url, key, sid)
+
+
+def export(url: str, key: str | None, sid: str) -> bytes:
+    """The session as one file, as the server gives it: whoever keeps it looks whether it is whole."""
+    with opened(url, key, _session(sid) + "/export", answer_s=COPY_S) as answer:
+        return answer.read(PARCEL_BYTES_MAX + 1)
+
+
+def bring_in(url: str, key: str | None, text: bytes) -> Any:
+    """How the session stands that was in a file."""
+    headers = {"Content-Type": "application/x-ndjson"}
+    path = "/v1/sessions/import"
+    with opened(url, key, path, method="POST", text=text, headers=headers, answer_s=COPY_S) as answer:
+        return json.load(answer)
+
+
+def fork(url: str, key: str | None, sid: str, at: int | None) -> Any:
+    """The new session, its token, and the number that it has gone on from."""
+    body = {} if at is None else {"seq": at}
+    return fetch(url, key, _session(sid) + "/fork", method="POST", body=body, answer_s=COPY_S)
+
+
+@contextmanager
+def following(url: str, key: str | None, sid: str, after: int, last_id: str | None) -> Iterator[HTTPResponse]:
+    """The log as server-sent events, from a number or an event's id on; HEARD_S without a byte is no answer."""
+    headers = {"Accept": "text/event-stream", **({} if last_id is None else {"Last-Event-ID": last_id})}
+    path = f"{_session(sid)}/log" + (f"?after={after}" if after else "")
+    with opened(url, key, path, headers=headers, answer_s=HEARD_S) as answer:
+        yield answer
 
 
 def _session(sid: str) -> str:

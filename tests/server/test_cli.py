@@ -128,7 +128,17 @@ def test_a_machine_that_is_none_is_wrong_usage() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["sessions"], ["log", "s.x"], ["end", "s.x"], ["retry", "s.x"], ["write-off", "s.x", "--reason", "x"]]
+    "command",
+    [
+        ["sessions"],
+        ["log", "s.x"],
+        ["log", "s.x", "--follow"],
+        ["export", "s.x"],
+        ["fork", "s.x", "--at", "1"],
+        ["end", "s.x"],
+        ["retry", "s.x"],
+        ["write-off", "s.x", "--reason", "x"],
+    ],
 )
 def test_no_server_is_one_sentence(command: list[str]) -> None:
     """With what would help."""
@@ -146,7 +156,15 @@ def test_completion_scripts_name_the_command(shell: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [["dance"], ["serve", "--port", "x"], ["completion", "cmd"], ["log"], ["write-off", "s.x"]]
+    "args",
+    [
+        ["dance"],
+        ["serve", "--port", "x"],
+        ["completion", "cmd"],
+        ["log"],
+        ["fork", "s.x", "--at", "x"],
+        ["write-off", "s.x"],
+    ],
 )
 def test_wrong_usage_is_2(args: list[str]) -> None:
     """As everywhere."""
