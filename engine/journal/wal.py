@@ -3,6 +3,8 @@
 SQLite reads it up to the first frame whose checksum is wrong and takes the rest for what a crash left half-written. If
 that frame was written long ago and damaged since, the commits behind it are gone without a word. But each commit
 is synced before the next one is written: if a whole commit follows after the one that is broken off, it is damage.
+Once all of it is in the database, SQLite begins it anew from its top, with other salts: the frames of before lie on
+behind the new ones, whole, and are no commits any more.
 The format: sqlite.org/fileformat.html#walformat.
 """
 
@@ -21,6 +23,7 @@ FRAME_HEADER_BYTES: Final = 24
 FRAME_BYTES: Final = FRAME_HEADER_BYTES + 4096
 _WORD: Final = 0xFFFF_FFFF
 _BIG: Final = b"\x37\x7f\x06\x83"  # how it begins if its checksums are over big-endian words
+_LITTLE: Final = b"\x37\x7f\x06\x82"
 
 Sums = tuple[int, int]
 
@@ -45,20 +48,25 @@ def lost_commits(path: Path, read: int) -> int:
     if len(data) < HEADER_BYTES + FRAME_BYTES:
         return 0
     header = Link(data[16:24], False, struct.unpack_from(">II", data, 24), data[:24])
-    if read == 0 and _sums(header.summed, (0, 0), order) != header.sums:
-        return _commits(header, (0, 0), _frames(data, 0), order)
+    if read == 0 and not _begins_well(header, order):
+        # It is synced before any frame behind it, so no crash did this; which frames are its own, they say themselves.
+        return _commits(header, (0, 0), _frames(data, 0), next(_frames(data, 0)).salts, order)
     links = chain([header], _frames(data, 0)) if read == 0 else _frames(data, read - 1)
     before = next(links)
     for link in links:
         if link.salts != header.salts or not _fits(link, before.sums, order):
-            return max(_commits(link, before.sums, links, order) - 1 + link.is_commit, 0)
+            return max(_commits(link, before.sums, links, header.salts, order) - 1 + link.is_commit, 0)
         before = link  # begins the commit that is broken off
     return 0
 
 
-def _commits(broken: Link, before: Sums, behind: Iterator[Link], order: str) -> int:
-    """How many commits follow a broken link that it is the only one to break: either what it sums up is damaged, or
-    its own sums are, and then the next one fits those that it should have."""
+def _begins_well(header: Link, order: str) -> bool:
+    return header.summed.startswith((_BIG, _LITTLE)) and _fits(header, (0, 0), order)
+
+
+def _commits(broken: Link, before: Sums, behind: Iterator[Link], salts: bytes, order: str) -> int:
+    """How many commits with these salts follow a broken link that it is the only one to break: either what it sums up
+    is damaged, or its own sums are, and then the next one fits those that it should have."""
     first = next(behind, None)
     if first is None:
         return 0
@@ -67,7 +75,7 @@ def _commits(broken: Link, before: Sums, behind: Iterator[Link], order: str) -> 
     )
     commits = 0
     for link in chain([first], behind):
-        if sums is None or link.salts != first.salts or not _fits(link, sums, order):
+        if sums is None or link.salts != salts or not _fits(link, sums, order):
             break
         commits += link.is_commit
         sums = link.sums

@@ -1,6 +1,7 @@
 """A process that writes to a journal and says on stdout what was acknowledged, until it is killed.
 
-Arguments: the file, the number of sessions. Says "open <pid>", then "<sid> <rev> <seq>" for each acknowledged append.
+Arguments: the file, the number of sessions, and the WAL_PAGES to work with, if not the usual.
+Says "open <pid>", then "<sid> <rev> <seq>" for each acknowledged append.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import os
 import sys
 
-from engine.journal import Append, Journal
+from engine.journal import Append, Journal, schema
 from engine.journal.sqlite import SqliteJournal
 from tests.journal.making import creation
 
@@ -55,4 +56,6 @@ async def main(path: str, sessions: int) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 3:
+        schema.WAL_PAGES = int(sys.argv[3])  # type: ignore[misc]
     asyncio.run(main(sys.argv[1], int(sys.argv[2])))

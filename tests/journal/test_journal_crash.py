@@ -14,15 +14,18 @@ import pytest
 from engine.errors import JournalError
 from engine.journal import Journal
 from engine.journal.sqlite import SqliteJournal
+from engine.journal.wal import FRAME_BYTES, HEADER_BYTES
 from tests.journal.crashing import record, update
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 6
+ROUNDS_WRAPPED = 3
+WAL_PAGES_FEW = 800  # some forty group commits, so that one of the rounds ends well before the end
 SESSIONS = 8
 
 
-def start(path: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.journal.crashing", str(path), str(SESSIONS)]
+def start(path: Path, *wal_pages: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.journal.crashing", str(path), str(SESSIONS), *map(str, wal_pages)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
@@ -69,6 +72,35 @@ async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
             await check(journal, sid, rev, seq)
         await journal.close()
     assert len(acknowledged) == SESSIONS
+
+
+def left_over(wal: bytes) -> list[bool]:
+    """Of each frame behind a WAL's end, from before it was begun anew: whether it ended a commit."""
+    frames = range(HEADER_BYTES, len(wal) - FRAME_BYTES + 1, FRAME_BYTES)
+    return [any(wal[at + 4 : at + 8]) for at in frames if wal[at + 8 : at + 16] != wal[16:24]]
+
+
+async def test_what_was_acknowledged_survives_kill_9_when_the_wal_has_wrapped(tmp_path: Path) -> None:
+    """L2: what lies behind its end then are whole commits of before, with other salts. That is no damage, or no server
+    would start after a crash once it has written 16 MiB."""
+    dice = random.Random(8)
+    behind = 0
+    for number in range(ROUNDS_WRAPPED):
+        path = tmp_path / f"journal{number}.db"
+        writer = start(path, WAL_PAGES_FEW)
+        acknowledged = read_acknowledged(writer, dice.randrange(1800, 2500))
+        writer.kill()
+        acknowledged |= read_acknowledged(writer, None)
+        writer.communicate()
+        wal = Path(f"{path}-wal").read_bytes()
+        assert int.from_bytes(wal[12:16], "big") >= 2  # so often was it begun anew
+        behind += sum(left_over(wal))
+        journal = SqliteJournal(path)
+        await journal.open()
+        for sid, (rev, seq) in acknowledged.items():
+            await check(journal, sid, rev, seq)
+        await journal.close()
+    assert behind > 0
 
 
 async def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path: Path) -> None:
@@ -132,6 +164,7 @@ async def test_a_second_journal_in_one_process_is_refused_too(tmp_path: Path) ->
 FORGETFUL = """
 import asyncio, sys
 from engine.journal.sqlite import SqliteJournal
+from engine.journal.wal import FRAME_BYTES, HEADER_BYTES
 from tests.journal.making import creation
 async def main():
     journal = SqliteJournal(sys.argv[1])
@@ -157,6 +190,7 @@ import asyncio, os, resource, sys
 from dataclasses import replace
 from engine.errors import JournalError
 from engine.journal.sqlite import SqliteJournal
+from engine.journal.wal import FRAME_BYTES, HEADER_BYTES
 from tests.journal.making import commit, creation
 async def main():
     journal = SqliteJournal(sys.argv[1])

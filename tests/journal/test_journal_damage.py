@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from engine.errors import Corrupt, JournalError
-from engine.journal import inspection
+from engine.journal import inspection, schema
 from engine.journal.sqlite import SqliteStore
+from engine.journal.wal import FRAME_BYTES, HEADER_BYTES
 from tests.journal.damaging import SIDS, answers, faults, fill, opened
 from tests.journal.making import commit
 from tests.server.long import size
@@ -78,8 +79,13 @@ def _became_of(crashed: Path, before: dict[str, Any], after: dict[str, Any]) -> 
 
 
 @pytest.mark.timeout(3600)
-def test_a_flipped_bit_in_the_wal_loses_no_commit_in_silence(path: Path) -> None:
-    """L2: SQLite would take all that is behind it for a crash's remains. Only the very last commit may be either."""
+@pytest.mark.parametrize("wal_pages, begun_anew", [(schema.WAL_PAGES, 0), (48, 2)], ids=["its first time", "its third"])
+def test_a_flipped_bit_in_the_wal_loses_no_commit_in_silence(
+    path: Path, wal_pages: int, begun_anew: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """L2: SQLite would take all that is behind it for a crash's remains. Only the very last commit may be either. What
+    lies behind the end, of before the log was begun anew, is nobody's loss."""
+    monkeypatch.setattr(schema, "WAL_PAGES", wal_pages)
     crashed = path.with_name("crashed")
     with opened(path) as store:
         fill(store)
@@ -87,13 +93,20 @@ def test_a_flipped_bit_in_the_wal_loses_no_commit_in_silence(path: Path) -> None
         assert store.write([commit(2, b"the last", sid="s.short")]) == [None]
         after = answers(store)
         data, wal = path.read_bytes(), path.with_name("journal.db-wal").read_bytes()
+        end = HEADER_BYTES + store.db.execute("PRAGMA wal_checkpoint(noop)").fetchall()[0][1] * FRAME_BYTES
+    assert int.from_bytes(wal[12:16], "big") == begun_anew
+    assert (end < len(wal)) is (begun_anew > 0)
     seen = {"before": 0, "after": 0, "named": 0}
-    for bit in [*range(0, 32 * 8, 16), *positions(len(wal) // PAGE * PAGE, FLIPS // 8)]:
+    for bit in [*range(0, HEADER_BYTES * 8, 16), *positions(end // PAGE * PAGE, FLIPS // 8)]:
         crashed.write_bytes(data)
         crashed.with_name("crashed-wal").write_bytes(flipped(wal, bit))
         seen[_became_of(crashed, before, after)] += 1
     assert seen["named"] > seen["before"]
     assert not seen["after"]
+    for wal_left in (wal, wal[:end], flipped(wal, (end + 4000) * 8) if begun_anew else wal):
+        crashed.write_bytes(data)
+        crashed.with_name("crashed-wal").write_bytes(wal_left)
+        assert _became_of(crashed, before, after) == "after"
 
 
 def test_what_is_damaged_in_one_session_is_kept_from_nobody_else(
