@@ -61,14 +61,14 @@ class Intake:
         if early is not None:
             self._settle(Item(Event(name), waiter), early)
             return waiter
-        event = Event(name, {}, origin, "", command=command, caller=caller)
         try:
             receiver = session.actors.get(to)
             if receiver is None:
                 raise Refused("unknown_actor", f"there is no actor {to!r}; there are: {', '.join(session.actors)}")
-            receiver.post(replace(event, payload=receiver.accept(name, payload, origin)), waiter, is_late)
+            accepted = receiver.accept(name, payload, origin)
+            receiver.post(Event(name, accepted, origin, command=command, caller=caller), waiter, is_late)
         except Refused as refused:
-            self.refuse(Item(event, waiter), refused)
+            self.refuse(Item(Event(name, {}, origin, command=command, caller=caller), waiter), refused)
         return waiter
 
     def turn_away(self, name: str, command: Command, refused: Refused) -> asyncio.Future[Outcome]:

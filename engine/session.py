@@ -190,7 +190,8 @@ class Session:
             body["sends"] = [message.to_json() for message in messages]
         command = item.event.command if item is not None and not item.is_offer else None
         if command is not None and outcome is not None:
-            outcome = replace(outcome, seq=self.log.seq + len(all_updates) if all_updates else 0)
+            if all_updates:
+                outcome = replace(outcome, seq=self.log.seq + len(all_updates))
             body["outcome"] = [command.cid, command.c, command.digest, outcome.to_json()]
         record = Record(op, actor.path, actor.kind, self.clock.now(), body)
         committed = self.log.append(record, all_updates, session=row, tokens=tokens, ended_at=ended_at)

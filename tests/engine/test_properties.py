@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_handlers import Thing
 
-from engine.activity import END_S
 from engine.attachments import Attachment
 from engine.codec import encode
 from engine.loader import load_spec
