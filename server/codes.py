@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from engine.errors import JournalError, LimitExceeded, Refused
+from engine.errors import Corrupt, JournalError, LimitExceeded, Refused
 
 REASON_BYTES_MAX: Final = 120  # of a close reason; aiohttp sends a broken frame above 123
 
@@ -42,7 +42,12 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "bad_payload": Remedy(4422, 422, "what was asked for does not fit; do not repeat it"),
     "ended": Remedy(4500, 410, "the session has ended; its log was sent"),
     "replaced": Remedy(4501, 409, "a newer connection of this client took over"),
+    "damaged": Remedy(4502, 500, "what is stored is damaged; its operator has to repair it"),
 }
+
+
+# What is told as a reference to the log line with its text, by the first that fits.
+UNTOLD: Final = ((Corrupt, "damaged"), (JournalError, "store_unavailable"), (Exception, "internal"))
 
 
 class Fault(Exception):
@@ -77,7 +82,7 @@ def fault_of(error: Exception, log: logging.Logger, sid: str | None = None) -> F
             return Fault("overloaded", error.message, retry_ms=error.retry_ms)
         case Refused():
             return Fault("forbidden", f"{error.code}: {error.message}", retry_ms=error.retry_ms)
-    name = "store_unavailable" if isinstance(error, JournalError) else "internal"
+    name = next(name for kind, name in UNTOLD if isinstance(error, kind))
     ref = "r." + secrets.token_hex(6)
     log.error("%s: %s", name, error, exc_info=error, extra={"ref": ref, "sid": sid})
     return Fault(name, f"{REMEDIES[name].title} (ref {ref})")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
+from engine.errors import Corrupt
+from engine.journal.memory import MemoryJournal
 from engine.testing.away import Disk
 from tests.server.conftest import KEY, Wire, new_token
 
@@ -85,3 +90,32 @@ async def test_a_client_cannot_tell_that_its_session_left_memory(wire: Wire) -> 
     seqs = [event["seq"] for event in peer.events + again.events]
     assert seqs == list(range(1, len(seqs) + 1))
     assert len(manager.sessions()) == 1
+
+
+class Rotten(MemoryJournal):
+    """Its updates are not as they were written."""
+
+    async def updates(self, sid: str, after: int, limit: int) -> Sequence[tuple[int, bytes]]:
+        raise Corrupt(sid, "update 1 is not as it was written")
+
+
+async def test_who_reads_what_is_damaged_is_told_so_and_does_not_dial_for_ever(
+    serving: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """L4, rule 15: time does not mend it, so the close says stop, with a reference to the log line that names it."""
+    wire: Wire = await serving(Rotten())
+    token = new_token()
+    peer, welcome = await wire.create(token)
+    await peer.socket.close()
+    await wire.wait_state(welcome["sid"], "reconnecting")
+    manager = wire.parts.manager
+    await manager.sessions()[0].log.landed()
+    manager._rest.leave(welcome["sid"])  # so that nothing of its log is in memory
+    again = await wire.dial()
+    await again.hello(token, n=2)
+    assert await again.closed() == 4502
+    told = again.errors[0]
+    assert (told["code"], told.get("retry_ms")) == (4502, None)
+    lines = [line for line in caplog.records if getattr(line, "ref", "-") in told["msg"]]
+    assert ["update 1 is not as it was written" in line.getMessage() for line in lines] == [True]
+    assert "update 1" not in told["msg"]
