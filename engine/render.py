@@ -11,9 +11,6 @@ import re
 import subprocess
 from typing import Final
 
-from graphviz.backend.dot_command import command  # type: ignore[import-untyped]
-from graphviz.backend.execute import CalledProcessError, ExecutableNotFound, run_check  # type: ignore[import-untyped]
-
 from .diagram import digest
 from .errors import StewardError
 from .palette import ROOT, STYLE
@@ -76,6 +73,14 @@ def png(source: str) -> bytes:
 
 def _run(source: str, form: str, *options: str) -> bytes:
     """Raises NoGraphvizError or RenderError."""
+    # A server, and most commands, never draw.
+    from graphviz.backend.dot_command import command  # type: ignore[import-untyped]
+    from graphviz.backend.execute import (  # type: ignore[import-untyped]
+        CalledProcessError,
+        ExecutableNotFound,
+        run_check,
+    )
+
     text = source.encode()
     if len(text) > DOT_BYTES_MAX:
         raise RenderError(f"the drawing has {len(text)} bytes as DOT; at most {DOT_BYTES_MAX} are laid out")

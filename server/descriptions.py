@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 
 from aiohttp import web
 
 from engine.codec import encode
 
-from .description import asyncapi, frames_schema, openapi
+
+def _made(name: str) -> dict[str, Any]:
+    # When it is asked for: the models of what is sent are for descriptions alone, and take a while to import.
+    from . import description
+
+    made: dict[str, Any] = getattr(description, name)()
+    return made
+
 
 SERVED: Final[Mapping[str, Callable[[], dict[str, Any]]]] = {
-    "openapi.json": openapi,
-    "asyncapi.json": asyncapi,
-    "frames.schema.json": frames_schema,
+    "openapi.json": partial(_made, "openapi"),
+    "asyncapi.json": partial(_made, "asyncapi"),
+    "frames.schema.json": partial(_made, "frames_schema"),
 }
 
 
