@@ -102,8 +102,10 @@ function refused(found, { text }) {
   if (current === found) select(null);
   byId("key-field").hidden = !isNew && byId("key-field").hidden;
   const cause = sessions.key() === null ? "This server asks for its key." : "This is not the key of this server.";
+  if (isNew) sessions.keyFails();
+  const remedy = sessions.key() === null ? "Open" : "Start again with the key from before, open";
   const words = isNew
-    ? `${cause} Open the address that \`steward serve\` printed, or paste the key here.`
+    ? `${cause} ${remedy} the address that \`steward serve\` printed, or paste the key here.`
     : `That session is no longer known here (${text}).`;
   setText(byId("create-problem"), words);
   announce(words);
@@ -323,7 +325,7 @@ function listen() {
   byId("create").addEventListener("submit", (event) => {
     event.preventDefault();
     const typed = byId("key").value.trim();
-    if (typed !== "") sessions.keepKey(typed);
+    if (typed !== "") sessions.offerKey(typed);
     createSession();
   });
   byId("team").addEventListener("change", chooseTeam);
@@ -367,7 +369,7 @@ async function fetchJson(path) {
 /** Open what the address names, whether the page was loaded with it or it was pasted later. False if it names nothing. */
 function takeLink() {
   const fragment = sessions.takeFragment();
-  if (fragment.key) sessions.keepKey(fragment.key);
+  if (fragment.key) sessions.offerKey(fragment.key);
   byId("key-field").hidden = sessions.key() !== null;
   const token = fragment.session ?? fragment.watch;
   if (!token) return false;

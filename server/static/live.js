@@ -41,6 +41,7 @@ export class Live extends EventTarget {
   #frame(frame) {
     this.store.apply(frame);
     this.experiments.see(frame, this.store);
+    if (frame.t === "welcome" && this.entry.create) sessions.keyFits();
     if (frame.t === "welcome") this.#known({ sid: frame.sid, state: frame.state, create: undefined });
     if (frame.t === "ev" && frame.kind === "session.state") this.#known({ state: frame.data.to });
     if (frame.t === "snap") this.#known({ state: this.store.state, isOver: this.store.ended !== null });

@@ -42,21 +42,20 @@ export class Past {
     return this.seen;
   }
 
-  /** Read what this page has not got, as far as the server still has it. Whether there is more now. */
+  /** Read what this page has not got, as far as the server still has it. */
   async readBefore(token, epoch) {
-    if (this.begin === 0 || this.end > EVENTS_MAX) return false;
+    if (this.begin === 0 || this.end > EVENTS_MAX) return;
     const before = [];
     while (before.length < this.begin) {
       const path = `/v1/sessions/${this.store.sid}/log?after=${before.length}&limit=${PAGE_EVENTS}`;
       const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` } });
-      if (!answer.ok) return false; // trimmed away: it begins with the snapshot
+      if (!answer.ok) return; // trimmed away: it begins with the snapshot
       const page = await answer.json();
-      if (page.epoch !== epoch || page.events.length === 0) return false;
+      if (page.epoch !== epoch || page.events.length === 0) return;
       before.push(...page.events);
     }
     this.events.unshift(...before.slice(0, this.begin));
     this.base = new Seen();
     this.seen = null;
-    return true;
   }
 }

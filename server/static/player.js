@@ -15,6 +15,8 @@ export class Player {
     this.live = null;
     this.past = null; // null: now
     this.at = null; // the number that is shown
+    this.wanted = null; // the one that was asked for: what is before this page's events is still to be read
+    this.isReading = false;
     this.timer = null; // of the next step while it plays
     this.element = byId("player");
     this.slider = byId("player-at");
@@ -84,22 +86,24 @@ export class Player {
     if (this.live === null) return;
     if (!this.isPast) this.#enter();
     this.past.grow();
-    if (seq >= this.past.end) {
-      this.now();
-      return;
-    }
+    this.wanted = seq;
     this.at = Math.max(seq, this.past.begin);
-    this.onChange();
+    if (this.at >= this.past.end && !(this.isReading && seq < this.at)) this.now();
+    else this.onChange();
   }
 
   #enter() {
     const past = new Past(this.live.store);
     this.past = past;
     const { entry, client } = this.live;
-    past.readBefore(entry.token, client.epoch).then(
-      (isMore) => isMore && past === this.past && this.onChange(),
-      () => {}, // no answer: what this page has can be looked at all the same
-    );
+    this.isReading = past.begin > 0;
+    if (!this.isReading) return;
+    const done = () => {
+      if (past !== this.past) return;
+      this.isReading = false;
+      this.go(this.wanted);
+    };
+    past.readBefore(entry.token, client.epoch).then(done, done); // no answer: what this page has can be looked at all the same
   }
 
   #play() {

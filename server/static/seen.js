@@ -76,12 +76,22 @@ export class Seen {
   #moved(kind, { data, seq, ts }) {
     const path = data.actor ?? "/";
     this.last[kind] = { actor: path, from: data.from, to: data.to, event: data.event, seq };
-    this.actors.set(path, { path, kind, state: data.to, since: ts, event: data.event });
+    this.actors.set(path, { path, kind, state: data.to, since: ts, event: data.event, isLast: data.final === true });
+    if (data.final) this.#strike(path, data);
     if (kind !== "orchestrator") return;
     if (data.to === "stopped") this.gone.add(path);
     else if (this.gone.delete(path)) {
       this.#tell({ type: "anew", text: "The team was built again, and begins anew.", seq, ts });
       Object.assign(this, { fen: null, move: null, result: null });
+    }
+  }
+
+  /** An actor's last: what is below it is gone. Who came to an end of its own stays there; who was given up is nowhere. */
+  #strike(path, { from, to }) {
+    const below = path === "/" ? "/" : `${path}/`;
+    for (const [other, { isLast }] of this.actors) {
+      const isGone = other === path ? from === to : other.startsWith(below) && !isLast;
+      if (isGone) this.actors.delete(other);
     }
   }
 

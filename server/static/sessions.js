@@ -1,7 +1,10 @@
-// Which sessions this browser knows: their tokens, kept for this origin only. The server's key is kept beside them.
+// Which sessions this browser knows: their tokens, kept for this origin only. A token opens one session for a day, and is
+// the only right to it, so it outlasts the tab. The server's key opens all of it for ever, and the next program on this
+// port could read what is kept for the origin: so the key stays with its tab, and the address that was printed brings it again.
 
 const SESSIONS = "steward.sessions";
 const KEY = "steward.key";
+const OFFERED = "steward.key.offered"; // one that no server has taken yet
 const THEME = "steward.theme";
 const CURRENT = "steward.current"; // of this tab, so that loading it again returns to where one was
 const OVER_MAX = 24;
@@ -37,8 +40,37 @@ export const keepCurrent = (token) => inTab((tab) => (token === null ? tab.remov
 export const theme = () => read(THEME, "auto");
 export const keepTheme = (value) => write(THEME, value);
 
-export const key = () => read(KEY, null);
-export const keepKey = (value) => write(KEY, value);
+const keys = { [KEY]: inTab((tab) => tab.getItem(KEY)), [OFFERED]: inTab((tab) => tab.getItem(OFFERED)) };
+
+forgetFormer();
+
+/** Pages before this one kept the key for the origin. */
+function forgetFormer() {
+  try {
+    localStorage.removeItem(KEY);
+  } catch {
+    // Nothing was kept, then.
+  }
+}
+
+function putKey(name, value) {
+  keys[name] = value;
+  inTab((tab) => (value === null ? tab.removeItem(name) : tab.setItem(name, value)));
+}
+
+/** The key to try: one that was just brought goes before the one that is known to fit. */
+export const key = () => keys[OFFERED] ?? keys[KEY];
+export const offerKey = (value) => putKey(OFFERED, value);
+
+/** A session was made with it. */
+export function keyFits() {
+  if (keys[OFFERED] === null) return;
+  putKey(KEY, keys[OFFERED]);
+  putKey(OFFERED, null);
+}
+
+/** It was refused: any link can bring a key, and a wrong one must not cost the right one. */
+export const keyFails = () => putKey(keys[OFFERED] === null ? KEY : OFFERED, null);
 
 /** {token, role, team, options, sid, at, state, isOver, create?} of each, the newest first. create: what to ask for if
  *  no welcome has come yet. */

@@ -164,3 +164,19 @@ async def test_without_the_key_the_page_says_what_to_do(visitor: Visitor) -> Non
     await page.locator("#key").fill(visitor.served.key)
     await page.get_by_role("button", name="Start").click()
     await expect(page.locator("#state")).to_have_text("active")
+    await expect(page.locator("#connection")).to_have_attribute("data-status", "live")
+    kept = await page.evaluate("[Object.keys(localStorage), sessionStorage.getItem('steward.key')]")
+    assert not any("key" in name for name in kept[0]), "whatever listens on this port later may read that"
+    assert kept[1] == visitor.served.key
+
+
+async def test_a_link_with_a_wrong_key_does_not_cost_the_right_one(visitor: Visitor) -> None:
+    """Anybody can make such a link. What it brings is kept only once a session was made with it."""
+    page = await visitor.page()
+    await start(page, white="human", pause_ms=0)
+    await page.evaluate("location.hash = 'key=wrong'")
+    await page.get_by_role("button", name="+ New session").click()
+    await page.get_by_role("button", name="Start").click()
+    await expect(page.locator("#create-problem")).to_contain_text("the key from before")
+    await page.get_by_role("button", name="Start").click()
+    await expect(page.locator("#connection")).to_have_attribute("data-status", "live")
