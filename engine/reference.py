@@ -34,7 +34,8 @@ EVENT_TEXTS: Final[Mapping[str, str]] = {
     "done": "`run` has ended; carries its result",
     "failed": "`run`, or a `do` for an event of the actor itself, has failed; carries the error",
     "child_ended": "a child is at its end, asked for or not; carries id, kind, state and report",
-    "restored": "the process was started again; once, parents first, before events from outside",
+    "restored": "the process was started again, or the session comes back into memory; once, parents first, before "
+    "events from outside",
     "reloaded": "another version of this file applies from here on",
     "connected": "a client is attached",
     "last_connection_lost": "no client is attached any more",

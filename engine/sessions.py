@@ -305,11 +305,12 @@ class SessionManager:
     def _log(self, row: SessionRow) -> SessionLog:
         def failed(error: Exception) -> None:
             session = self._roster.up.get(row.sid)
-            if session is not None:
+            if session is not None and session.log is made:  # not that of one that came back meanwhile
                 session.fail(error)
             self._archive.forget(row.sid)
 
-        return SessionLog(self._journal, row, failed, self.admission)
+        made = SessionLog(self._journal, row, failed, self.admission)
+        return made
 
     def _store_moved(self) -> None:
         """It went away, or came back: whoever is connected is told."""

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from small_handlers import Thing
 
-from engine.errors import JournalError, LimitExceeded
+from engine.errors import Fenced, JournalError, LimitExceeded
 from engine.journal.base import TokenRow
 from engine.journal.memory import MemoryJournal
 from engine.records import Command
@@ -201,6 +201,21 @@ async def test_the_store_gave_a_sleeper_away() -> None:
         assert await r.manager.find(sid) is None
         assert "another writer" in r.manager.unreadable[sid]
         assert (r.manager.live, r.manager.created, r.manager.finished) == (0, 0, 0)
+
+
+@in_virtual_time
+async def test_who_kept_the_old_object_harms_nobody() -> None:
+    """L6: its log is fenced off since the session came back, and its failure is not the new one's."""
+    async with rig() as r:
+        old = await unattended(r)
+        await r.advance(200)
+        again = await r.manager.find(old.sid)
+        with pytest.raises(Fenced):
+            await old.add_token(TokenRow(b"e" * 32, old.sid, "t2", "observe"))
+        await r.settle()
+        assert again is not None
+        assert not again.is_failed
+        assert (await r.send(again, "say", {"text": "x"})).status == "done"
 
 
 def test_leaving_and_dying_find_a_sleeper_in_the_log() -> None:
