@@ -113,9 +113,10 @@ class Session:
         found = self.intake.outcomes.find(cid, c)
         return found[1] if found is not None else None
 
-    async def snap(self, bytes_max: int) -> tuple[int, dict[str, Any]]:
-        """See Views.shown."""
-        return await self._directory.trimmer.views.shown(self.log, bytes_max)
+    async def snap(self, bytes_max: int, *, is_first: bool = False) -> tuple[int, dict[str, Any]]:
+        """What clients see now, or saw before the first update that is kept; see Views.shown."""
+        views = self._directory.trimmer.views
+        return await (views.at_first if is_first else views.shown)(self.log, bytes_max)
 
     # Connections and rights
 

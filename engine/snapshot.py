@@ -84,6 +84,11 @@ class Views:
                 return view.seq, view.shown(bytes_max)
         raise JournalError(f"the log of {log.sid} is trimmed faster than it can be read")
 
+    async def at_first(self, log: SessionLog, bytes_max: int) -> tuple[int, dict[str, Any]]:
+        """As shown(), at the last update that is gone, where a reader of what is kept begins."""
+        view = await self._stored(log)
+        return view.seq, view.shown(bytes_max)
+
     async def _stored(self, log: SessionLog) -> View:
         first = await self._journal.records(log.sid, 0, 1)
         if not first:

@@ -18,6 +18,7 @@ REQUESTS_MAX: Final = 64  # one for each agent a session may have
 ACTORS_MAX: Final = 1024
 EVENT_BYTES_MAX: Final = 32 * 1024  # of one message or question; of a larger one the outline is kept
 KEPT_BYTES_MAX: Final = 256 * 1024  # of all messages; more would fit into no frame
+STORED_BYTES_MAX: Final = 16 * 1024 * 1024  # more than everything above together: nothing is cut
 OUTLINE_FIELDS_MAX: Final = 32
 OUTLINE_CHARS_MAX: Final = 256  # of one text; longer ones are left out
 HEADROOM: Final = 256  # for the names and numbers around the messages
@@ -110,27 +111,20 @@ class View:
     # To JSON and back
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "seq": self.seq,
-            "actors": list(self._actors.values()),
-            "requests": [event for _, event in self._requests.values()],
-            "messages": [event for _, event in self._messages],
-            "missing": self._missing,
-            "degraded": self._degraded,
-            "ended": self._ended,
-        }
+        return {"seq": self.seq, **self.shown(STORED_BYTES_MAX)}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> View:
+        """What to_json() gave, or a `snap` frame's seq and data: what was cut from that stays missing."""
         view = cls()
         view.seq = plain["seq"]
         view._actors = {actor["actor"]: actor for actor in plain["actors"]}
         view._requests = {event["data"]["request"]: _sized(event) for event in plain["requests"]}
         view._messages = deque(map(_sized, plain["messages"]))
         view._bytes = sum(size for size, _ in view._messages)
-        view._missing = plain["missing"]
-        view._degraded = plain["degraded"]
-        view._ended = plain["ended"]
+        view._missing = plain["missing"]["messages"]
+        view._degraded = plain.get("degraded")
+        view._ended = plain.get("ended")
         return view
 
     def shown(self, bytes_max: int) -> dict[str, Any]:

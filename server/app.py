@@ -102,6 +102,7 @@ def build(
         journal,
         services=services or {},
         idle_memory_s=settings.idle_memory_s or None,
+        log_limits=settings.log_limits,
     )
     desk = Desk(manager, Credentials(settings, key))
     pool = Pool(

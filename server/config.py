@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from engine.errors import StewardError
+from engine.kept import LOG_AGE_S, LOG_BYTES_MAX, LOG_EVENTS_MAX, LogLimits
 from engine.sentences import sentence, unknown
 
 from .protocol import Timing
@@ -160,6 +161,12 @@ class Settings(BaseSettings):
         default=32, ge=1, le=65_536, description="the same of one address; behind a proxy all have the proxy's"
     )
 
+    kept_events_max: int = Field(
+        default=LOG_EVENTS_MAX, ge=100, le=10_000_000, description="of a live session's log, before the older part goes"
+    )
+    kept_bytes_max: int = Field(default=LOG_BYTES_MAX, ge=256 * 1024, le=2**40, description="the same, in bytes")
+    kept_age_s: float = Field(default=LOG_AGE_S, ge=600, le=604_800, description="the same, of its oldest event")
+
     control_max: int = Field(default=8, ge=1, le=1000, description="control connections of one session")
     observe_max: int = Field(default=64, ge=0, le=10_000, description="observing connections of one session")
 
@@ -222,6 +229,10 @@ class Settings(BaseSettings):
             commands_per_s=self.commands_per_s,
             commands_burst=self.commands_burst,
         )
+
+    @property
+    def log_limits(self) -> LogLimits:
+        return LogLimits(self.kept_events_max, self.kept_bytes_max, self.kept_age_s)
 
     @property
     def key_file(self) -> Path:

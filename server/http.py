@@ -22,6 +22,7 @@ from .codes import Fault
 from .connection import Connection
 from .desk import Desk, Right
 from .frames import COMMAND_BYTES_MAX, res
+from .outbox import SNAP_BYTES_MAX
 from .patience import Patience
 from .pool import Pool
 from .problems import Problem, json, problem, problem_of_outcome
@@ -164,28 +165,14 @@ class Http:
     async def page(self, request: web.Request) -> web.Response:
         session = (await self._right(request)).session
         query = read_query(request, PageQuery)
-        first, head = session.log.trimmed + 1, session.log.head
-        after, limit = first - 1 if query.after is None else int(query.after), min(int(query.limit), PAGE_MAX)
-        events: list[bytes] = []
-        size, last = 0, after
         try:
-            page = await self._patience.wait(session.log.read(after, limit))
+            head, events = await self._patience.wait(_page(session, query.after, min(int(query.limit), PAGE_MAX)))
         except Overtaken as error:
             text = f"{error}; read on after={error.first - 1}, or leave after out"
             return problem(410, "trimmed", "that part of the log is gone", text, first=error.first)
-        for seq, update in page:
-            size += len(update)
-            if events and size > PAGE_BYTES_MAX:
-                break
-            events.append(update)
-            last = seq
         # Put together from the stored bytes, so that a page says exactly what an `ev` frame says (L1).
-        start = encode(
-            {"epoch": session.epoch, "first": first, "head": head, "next": last, "is_ended": session.is_ended}
-        )
-        return web.Response(
-            body=start[:-1] + b',"events":[' + b",".join(events) + b"]}", content_type="application/json"
-        )
+        body = encode(head)[:-1] + b',"events":[' + b",".join(events) + b"]}"
+        return web.Response(body=body, content_type="application/json")
 
     async def end(self, request: web.Request) -> web.Response:
         """Its `reason` is for whoever reads the server's log: the event that ends a session has no place for one."""
@@ -277,6 +264,25 @@ class Http:
         if right.token_id:
             return Caller(right.session.user)
         return await self._desk.credentials.caller(bearer(request.headers)) or Caller(right.session.user)
+
+
+async def _page(session: Session, after: str | None, limit: int) -> tuple[dict[str, Any], list[bytes]]:
+    """(what a page says beside its events, the events). Without after it begins with the first event that is kept,
+    and says how everything stood before it. Raises Overtaken."""
+    told: dict[str, Any] = {"epoch": session.epoch, "first": session.log.trimmed + 1, "head": session.log.head}
+    last = int(after or 0)
+    if after is None and session.log.trimmed:
+        last, data = await session.snap(SNAP_BYTES_MAX, is_first=True)
+        told |= {"first": last + 1, "snap": {"seq": last, "data": data}}
+    events: list[bytes] = []
+    size = 0
+    for seq, update in await session.log.read(last, limit):
+        size += len(update)
+        if events and size > PAGE_BYTES_MAX:
+            break
+        events.append(update)
+        last = seq
+    return {**told, "next": last, "is_ended": session.is_ended}, events
 
 
 def right_origin(right: Right) -> Literal["client", "admin"]:

@@ -69,8 +69,8 @@ class Game:
                 if isinstance(frame, Exception):
                     raise frame
                 await self._tell(frame)
-                if frame.get("kind") == "session.ended":
-                    return dict(frame["data"])
+                if (ended := _ended(frame)) is not None:
+                    return ended
         finally:
             reading.cancel()
 
@@ -94,6 +94,8 @@ class Game:
                     self._show_where_it_stands()
             case {"t": "ev"}:
                 await self._event(frame)
+            case {"t": "snap", "data": data}:
+                await self._snapped(data)
             case {"t": "res", "c": c, "ok": True} if c in self._interrupts:
                 self._show(f"interrupted; {self._prompt or 'type anything to let them go on'}")
             case _:
@@ -115,6 +117,18 @@ class Game:
             self._silent_until = welcome["head"]
         elif self._fen:
             self._show_board()
+
+    async def _snapped(self, data: dict[str, Any]) -> None:
+        """The log is not kept back to where this client stood: show how the game stands instead."""
+        self._silent_until = 0
+        told = {event["seq"]: event for event in [*data["requests"], *data["messages"]]}
+        for _, event in sorted(told.items()):
+            self._note(event)
+        self._show_where_it_stands()
+        if "ended" in data:
+            self._show(ending(data["ended"]))
+        elif any(map(_is_over, told.values())):
+            await self.end()
 
     def _lost(self, frame: dict[str, Any]) -> None:
         """Once for each way to be without a connection, not once for each try; what the server said last stands."""
@@ -202,6 +216,12 @@ class Game:
 
 def _is_over(frame: dict[str, Any]) -> bool:
     return frame.get("kind") == "agent.message" and bool(frame["data"].get("result"))
+
+
+def _ended(frame: dict[str, Any]) -> dict[str, Any] | None:
+    """How the session has ended, if this frame says so."""
+    ended = frame["data"].get("ended") if frame["t"] == "snap" else None
+    return dict(frame["data"]) if frame.get("kind") == "session.ended" else ended
 
 
 async def play(table: Table, show: Print) -> int:

@@ -212,10 +212,18 @@ class ForkedSession(CreatedSession):
     seq: Seq = Field(description="the last event that both have")
 
 
+class Before(ServerFrame):
+    """How everything stood before the first event that is kept."""
+
+    seq: Seq
+    data: Shown
+
+
 class LogPage(Answer):
     epoch: str
     first: Number = Field(description="the oldest event that is kept; one more than head if none is")
     head: Seq
+    snap: Before | None = Field(default=None, description="without `after`, where older events are gone")
     next: Seq = Field(description="ask for what comes after it")
     is_ended: bool
     events: list[Update]

@@ -7,11 +7,12 @@ import json
 from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from aiohttp import WSMessage, WSMsgType
 
-from engine.journal.memory import MemoryJournal
+from engine.journal.base import Journal
+from engine.kept import LogLimits
 from engine.machine import LifecycleMachine
 from engine.sessions import SessionManager
 from engine.testing.virtual import VirtualLoop
@@ -98,10 +99,16 @@ class LineSocket(Socket):
 class Server:
     """One life of a process, on a loop and a journal."""
 
-    def __init__(self, machines: dict[str, LifecycleMachine], journal: MemoryJournal, data: Path) -> None:
+    def __init__(
+        self,
+        machines: dict[str, LifecycleMachine],
+        journal: Journal,
+        data: Path,
+        log_limits: LogLimits | None = None,
+    ) -> None:
         settings = Settings.model_construct(open=True, data=data)
         self.timing = Timing()
-        self.manager = SessionManager(machines, journal)
+        self.manager = SessionManager(machines, journal, log_limits=log_limits)
         self.desk = Desk(self.manager, Credentials(settings, None))
         self.pool = Pool(unwelcomed_max=64, unwelcomed_per_address_max=64, control_max=8, observe_max=8)
         self.leaving = Leaving(self.desk, self.pool, 10.0, asyncio.Event().wait)
@@ -110,11 +117,17 @@ class Server:
     async def start(self) -> None:
         await self.manager.start()
         self.leaving.is_up = True
-        self._sweep = asyncio.create_task(self.pool.sweep(asyncio.get_running_loop().time))
+        self.sweep = asyncio.create_task(self.pool.sweep(asyncio.get_running_loop().time))
         await self.settle()
 
     async def settle(self) -> None:
-        await cast(VirtualLoop, asyncio.get_running_loop()).settle()
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, VirtualLoop):
+            await loop.settle()
+
+    async def advance(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.settle()
 
     def accept(self) -> Line:
         line = Line()
@@ -128,10 +141,18 @@ class Server:
 
     async def stop(self) -> None:
         await self.leaving.run()
-        self._sweep.cancel()
+        await self._hang_up()
+
+    async def stop_at_once(self) -> None:
+        """Without telling anybody, as on a second signal."""
+        await self._hang_up()
+        await self.manager.shutdown(1)
+
+    async def _hang_up(self) -> None:
+        self.sweep.cancel()
         for serving in self._serving:
             serving.cancel()
-        await asyncio.wait({self._sweep, *self._serving})
+        await asyncio.wait({self.sweep, *self._serving})
 
 
 class Truth:

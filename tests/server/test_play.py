@@ -251,3 +251,28 @@ async def test_a_game_that_is_over_ends_its_session(tmp_path: Path) -> None:
     await game.follow()
     assert client.sent == ["terminate"]
     assert [line for line in shown.lines if "checkmate" in line] == ["\nThe game is over: 1-0: checkmate\n"]
+
+
+def snap(seq: int, *events: dict[str, Any], **data: Any) -> dict[str, Any]:
+    return {"t": "snap", "seq": seq, "data": {"actors": [], "requests": [], "messages": list(events), **data}}
+
+
+async def test_a_game_whose_log_is_gone_is_shown_as_it_stands(tmp_path: Path) -> None:
+    """Instead of the moves that were missed: the board, and what is asked for."""
+    move = ev(7, "agent.message", agent="white", text="1. e4", fen=START)
+    question = ev(3, "input.request", request="r", prompt="Your move, black.")
+    game, client, shown = scripted(tmp_path, WELCOME, snap(8, move, requests=[question]), ENDED)
+    await game.follow()
+    assert any(". . . . P . . ." in line for line in shown.lines)
+    assert "Your move, black." in shown.lines
+    assert client.sent == []
+
+
+async def test_a_game_that_ended_long_ago_ends_with_the_snapshot(tmp_path: Path) -> None:
+    """No session.ended comes behind it."""
+    over = ev(7, "agent.message", agent="scribe", text="1-0: checkmate", result="1-0")
+    ended = {"code": "closed", "why": "", "report": None}
+    game, client, shown = scripted(tmp_path, WELCOME, snap(9, over, ended=ended))
+    assert await game.follow() == ended
+    assert shown.lines[-1] == "the session has ended; clean-up: nothing was held"
+    assert client.sent == []
