@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import JournalError, Overtaken, UnknownFormat
@@ -15,8 +15,8 @@ from .view import View
 if TYPE_CHECKING:
     from .sessionlog import SessionLog
 
-RECORDS_PAGE: Final = 64  # a few milliseconds of the loop
-UPDATES_PAGE: Final = 64
+PAGE: Final = 512  # read together: each read waits for the commits before it, so that many small ones take long
+SLICE: Final = 64  # folded in one turn of the loop: a millisecond or two
 OVERTAKEN_MAX: Final = 3  # times that a log may be trimmed while one snapshot is made of it
 VIEWS_KEPT_MAX: Final = 16  # a crowd that comes back to a session is given one view; each up to half a megabyte
 
@@ -41,21 +41,37 @@ def decoded(text: bytes) -> Record:
         raise UnknownFormat(f"its log holds what is no record: {type(error).__name__}: {error}") from error
 
 
-async def image_at(journal: Journal, log: SessionLog, rev: int) -> tuple[SessionImage, View]:
-    """The session after record rev, which is durable, and the view at the last update that is gone."""
-    image, view = SessionImage(), View()
-    at = log.first_rev - 1
-    while at < rev:
-        page = await journal.records(log.sid, at, min(RECORDS_PAGE, rev - at))
-        if not page:
-            raise JournalError(f"record {at + 1} of {log.sid} is gone")
-        for text in page:
-            record = decoded(text)
-            apply(image, record)
-            if record.op == "snapshot":
-                view = view_in(record)
-        at += len(page)
-    return image, view
+class Reading:
+    """A session as its stored records tell it, as far as they were read. view: at the last update that is gone."""
+
+    def __init__(self, journal: Journal, log: SessionLog) -> None:
+        self.image = SessionImage()
+        self.view = View()
+        self.rev = log.first_rev - 1
+        self._journal = journal
+        self._sid = log.sid
+
+    async def advance(self, rev: int) -> None:
+        """Read on up to record rev, which is durable. Raises JournalError."""
+        while self.rev < rev:
+            page = await self._journal.records(self._sid, self.rev, min(PAGE, rev - self.rev))
+            if not page:
+                raise JournalError(f"record {self.rev + 1} of {self._sid} is gone")
+            await self.take(deque(page))
+
+    async def take(self, texts: deque[bytes], down_to: int = 0) -> None:
+        """Apply the next records, a slice at a time, until so many are left; more may be added meanwhile."""
+        while len(texts) > down_to:
+            for _ in range(min(SLICE, len(texts) - down_to)):
+                self.apply(texts.popleft())
+            await asyncio.sleep(0)
+
+    def apply(self, text: bytes) -> None:
+        record = decoded(text)
+        apply(self.image, record)
+        self.rev += 1
+        if record.op == "snapshot":
+            self.view = view_in(record)
 
 
 class Views:
@@ -98,6 +114,7 @@ class Views:
     async def _advance(self, view: View, log: SessionLog) -> None:
         head = log.head
         while view.seq < head:
-            for _, text in await log.read(view.seq, UPDATES_PAGE):
+            for number, (_, text) in enumerate(await log.read(view.seq, PAGE), start=1):
                 view.apply(text)
-            await asyncio.sleep(0)  # a read from memory gives nobody else a turn
+                if number % SLICE == 0:
+                    await asyncio.sleep(0)

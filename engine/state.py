@@ -56,22 +56,27 @@ class ActorImage:
 
 
 class Outcomes:
-    """The outcomes that are stored: the last OUTCOMES_PER_CID of each of the last CIDS_MAX clients."""
+    """The outcomes that are stored: the last OUTCOMES_PER_CID of each of the last CIDS_MAX clients. Kept as JSON, as
+    the log has them: few are ever asked for again, and a snapshot takes and gives all of them at once."""
 
     def __init__(self) -> None:
-        self._by_cid: dict[str, dict[int, tuple[str, Outcome]]] = {}
+        self._by_cid: dict[str, dict[int, tuple[str, dict[str, Any]]]] = {}
 
     def store(self, command: Command, outcome: Outcome) -> None:
-        known = self._by_cid.pop(command.cid, {})
-        known[command.c] = (command.digest, outcome)
+        self.store_json(command.cid, command.c, command.digest, outcome.to_json())
+
+    def store_json(self, cid: str, c: int, digest: str, outcome: dict[str, Any]) -> None:
+        known = self._by_cid.pop(cid, {})
+        known[c] = (digest, outcome)
         while len(known) > OUTCOMES_PER_CID:
             del known[min(known)]
-        self._by_cid[command.cid] = known
+        self._by_cid[cid] = known
         while len(self._by_cid) > CIDS_MAX:
             del self._by_cid[next(iter(self._by_cid))]
 
     def find(self, cid: str, c: int) -> tuple[str, Outcome] | None:
-        return self._by_cid.get(cid, {}).get(c)
+        found = self._by_cid.get(cid, {}).get(c)
+        return (found[0], Outcome.from_json(found[1])) if found is not None else None
 
     def is_forgotten(self, cid: str, c: int) -> bool:
         """Whether an outcome of this number may have been dropped: older than all kept of a full cid."""
@@ -84,15 +89,14 @@ class Outcomes:
     def to_json(self) -> list[Any]:
         """In the order in which they would be dropped."""
         return [
-            [cid, [[c, digest, outcome.to_json()] for c, (digest, outcome) in known.items()]]
+            [cid, [[c, digest, outcome] for c, (digest, outcome) in known.items()]]
             for cid, known in self._by_cid.items()
         ]
 
     @classmethod
     def from_json(cls, plain: Iterable[Any]) -> Outcomes:
         outcomes = cls()
-        for cid, known in plain:
-            outcomes._by_cid[cid] = {c: (digest, Outcome.from_json(one)) for c, digest, one in known}
+        outcomes._by_cid = {cid: {c: (digest, outcome) for c, digest, outcome in known} for cid, known in plain}
         return outcomes
 
 
@@ -190,8 +194,7 @@ def _account(image: SessionImage, body: Mapping[str, Any]) -> None:
     if taken := body.get("taken"):
         image.pending.pop(taken, None)
     if stored := body.get("outcome"):
-        cid, c, digest, outcome = stored
-        image.outcomes.store(Command(cid, c, digest), Outcome.from_json(outcome))
+        image.outcomes.store_json(*stored)
     if "cause" in body:
         image.cause = body["cause"]
 

@@ -18,8 +18,8 @@ from .kept import AGAIN_SHARE, HELD_SHARE, LEFT_SHARE
 from .kept import LogLimits as LogLimits
 from .records import ROOT, Record
 from .sessionlog import SessionLog
-from .snapshot import UPDATES_PAGE, Views, body_of, decoded, image_at
-from .state import SessionImage, apply
+from .snapshot import PAGE, SLICE, Reading, Views, body_of
+from .state import SessionImage
 from .tasks import EngineTasks
 from .view import View
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .session import Session
 
 TRIM_S: Final = 60.0  # for one session; a store that needs longer has other troubles
-CATCH_UP_RECORDS: Final = 64  # that came while it was read, folded in one go before the snapshot
 
 log = logging.getLogger("steward.trimming")
 
@@ -97,22 +96,25 @@ class Trimmer:
             self._raised[session.sid] = raised + AGAIN_SHARE
 
     async def _trim(self, session: Session) -> None:
-        written = session.log
+        written, reading = session.log, Reading(self._journal, session.log)
+        await self._follow(reading, written)
+        while written.rev - reading.rev > PAGE:  # what comes meanwhile is read as well, rather than kept in memory
+            await self._follow(reading, written)
+        gone, oldest_at = await self._cut(session, reading.view)
         with written.collecting() as fresh:
-            rev = written.rev
-            await written.landed()
-            image, view = await image_at(self._journal, written, rev)
-            gone, oldest_at = await self._cut(session, view)
-            while len(fresh) > CATCH_UP_RECORDS:
-                for _ in range(CATCH_UP_RECORDS):
-                    apply(image, decoded(fresh.popleft()))
-                await asyncio.sleep(0)
+            await self._follow(reading, written)
+            await reading.take(fresh, SLICE)
             for text in fresh:
-                apply(image, decoded(text))
+                reading.apply(text)
         # From here to the append nothing may wait: the image is that of the last record.
         if not written.is_closed and not session.gone.done():
-            durable = self._write(session, image, view, gone, oldest_at)
-            await asyncio.shield(durable)
+            await asyncio.shield(self._write(session, reading.image, reading.view, gone, oldest_at))
+
+    async def _follow(self, reading: Reading, written: SessionLog) -> None:
+        """Read what is in the log's order now."""
+        rev = written.rev
+        await written.landed()
+        await reading.advance(rev)
 
     async def _cut(self, session: Session, view: View) -> tuple[int, float | None]:
         """Take the updates that have to go into view; (their bytes, when the first that stays was written)."""
@@ -120,14 +122,15 @@ class Trimmer:
         last = written.head if _is_over(session, self._held) else min(written.head, written.lowest_cursor())
         gone = 0
         while view.seq < last:
-            for seq, text in await written.read(view.seq, min(UPDATES_PAGE, last - view.seq)):
+            for seq, text in await written.read(view.seq, min(PAGE, last - view.seq)):
                 written_at: float = decode(text)["ts"]
                 is_few = written.seq - seq < left.events and written.kept.update_bytes - gone <= left.bytes
                 if is_few and now - written_at <= left.age_s:
                     return gone, written_at
                 view.apply(text)
                 gone += len(text)
-            await asyncio.sleep(0)
+                if seq % SLICE == 0:
+                    await asyncio.sleep(0)
         return gone, None
 
     def _write(

@@ -20,7 +20,7 @@ from engine.journal.memory import MemoryJournal
 from engine.kept import HELD_SHARE, LEFT_SHARE, LogLimits
 from engine.records import Command
 from engine.session import Session
-from engine.snapshot import RECORDS_PAGE
+from engine.snapshot import PAGE
 from engine.state import OUTCOMES_PER_CID, fold
 from engine.testing.away import Disk
 from engine.testing.dying import DyingJournal, live_until_dead
@@ -288,6 +288,27 @@ async def test_a_store_that_cannot_be_read_costs_the_session_nothing() -> None:
 
 
 @in_virtual_time
+async def test_a_log_is_trimmed_while_more_comes() -> None:
+    """Under full load reads wait for the commits before them, and the snapshot has to catch up all the same."""
+
+    class Loaded(MemoryJournal):
+        async def records(self, sid: str, after: int = 0, limit: int | None = None) -> list[bytes]:
+            await asyncio.sleep(0.1)
+            return await super().records(sid, after, limit)
+
+    events = 2 * PAGE
+    async with rig(Loaded(), LogLimits(events=events)) as r:
+        session = await r.create()
+        for _ in range(3 * events):
+            await r.manager.send(session.sid, name="say", payload={"text": "x"})
+            await asyncio.sleep(0.001)
+            assert session.log.seq - session.log.trimmed < events * HELD_SHARE + PAGE
+        await r.advance(1)
+        assert session.log.trimmed > events
+        assert fold(await r.records(session.sid)).rev == session.log.rev
+
+
+@in_virtual_time
 async def test_a_snapshot_waits_for_a_store_that_takes_nothing() -> None:
     """What is new goes first, and everything is there when the disk has room again."""
     journal = Disk()
@@ -335,9 +356,9 @@ async def test_the_log_of_an_ended_session_is_whole_for_a_day_and_then_gone() ->
 async def test_a_crowd_is_given_one_view() -> None:
     """L11: whoever comes back to a session after it was trimmed costs one page, not the whole log."""
     journal = CountingJournal()
-    async with rig(journal, LogLimits(events=RECORDS_PAGE * 4)) as r:
+    async with rig(journal, LogLimits(events=100)) as r:
         session = await r.create()
-        await say(r, session, RECORDS_PAGE * 4 + 9)
+        await say(r, session, 109)
         journal.read = 0
         shown = await asyncio.gather(*(session.snap(FRAME) for _ in range(50)))
         assert journal.read == 1
