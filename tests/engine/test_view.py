@@ -55,7 +55,7 @@ def said(size: int = 10, kind: str = "agent.message", **data: Any) -> tuple[str,
     return kind, {"agent": "a", "text": "x" * size, **data}
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(updates=UPDATES, share=st.floats(0, 1))
 def test_a_view_goes_on_from_where_it_was_stored(updates: list[tuple[str, Any]], share: float) -> None:
     """L3: where a log is trimmed cannot be seen in what its clients are told."""
@@ -66,7 +66,7 @@ def test_a_view_goes_on_from_where_it_was_stored(updates: list[tuple[str, Any]],
     assert encode(later.shown(FRAME)) == encode(whole.shown(FRAME))
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(updates=UPDATES)
 def test_a_view_is_what_a_client_has_that_saw_everything(updates: list[tuple[str, Any]]) -> None:
     """L3: the same states, open questions and messages as by applying each update."""
@@ -103,7 +103,7 @@ def test_a_message_is_told_as_its_event_was() -> None:
     assert shown["requests"] == [decode(texts[1])]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(sizes=st.lists(st.integers(0, 3 * EVENT_BYTES_MAX), min_size=1, max_size=30), times=st.integers(1, 15))
 def test_a_view_fits_into_a_frame_and_counts_what_it_leaves_out(sizes: list[int], times: int) -> None:
     """L11, and rule 14 of the protocol: 256 KiB, the last 200 messages, the oldest go first."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server import description, frames
@@ -99,6 +99,7 @@ commands = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(hellos | commands | st.fixed_dictionaries({"t": values}))
 def test_the_schema_takes_what_the_server_takes(frame: dict[str, Any]) -> None:
     """Who checks frames against the schema before sending them sends none that is refused, and holds none back."""
