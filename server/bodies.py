@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Final, Literal, TypeVar
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from pydantic import Field, StringConstraints, ValidationError
 
 from engine.codec import decode
@@ -59,20 +59,26 @@ def read_query(request: web.Request, model: type[Model]) -> Model:
         raise Fault("bad_frame", explain(error)) from None
 
 
-async def read_bytes(request: web.Request, most: int, seconds: float = BODY_S) -> bytes:
-    """The body as it is. Raises Fault("too_large"), and Fault("hello_late") if it takes too long."""
+async def read_up_to(content: StreamReader, most: int) -> bytes:
+    """All of it, if it has no more than most bytes; else the first of them, and one more."""
     chunks: list[bytes] = []
     left = most
+    while left >= 0 and not content.at_eof():
+        chunks.append(await content.read(left + 1))
+        left -= len(chunks[-1])
+    return b"".join(chunks)
+
+
+async def read_bytes(request: web.Request, most: int, seconds: float = BODY_S) -> bytes:
+    """The body as it is. Raises Fault("too_large"), and Fault("hello_late") if it takes too long."""
     try:
         async with asyncio.timeout(seconds):
-            while left >= 0 and not request.content.at_eof():
-                chunks.append(await request.content.read(left + 1))
-                left -= len(chunks[-1])
+            text = await read_up_to(request.content, most)
     except TimeoutError:
         raise Fault("hello_late", f"the body has to come within {seconds:g} s") from None
-    if left < 0:
+    if len(text) > most:
         raise Fault("too_large", f"a body may have {most} bytes")
-    return b"".join(chunks)
+    return text
 
 
 async def read_body(request: web.Request, model: type[Model], most: int = COMMAND_BYTES_MAX) -> Model:

@@ -91,14 +91,17 @@ def _folded(events: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     from engine.codec import encode
     from engine.view import View
 
-    view = View()
+    view, gone = View(), None
     for event in events:
+        gone = event["seq"] - 1 if gone is None else gone
         view.apply(encode(event))
-    return {"seq": view.seq, **view.shown(VIEW_BYTES_MAX)} if view.seq else None
+    return {"seq": view.seq, "gone": gone, **view.shown(VIEW_BYTES_MAX)} if view.seq else None
 
 
 def _standing(view: dict[str, Any]) -> Iterator[str]:
     yield f"\nafter event {view['seq']}:"
+    if view["gone"]:
+        yield f"  the log begins with event {view['gone'] + 1}: what was told before, and not since, is not shown here"
     for actor in view["actors"]:
         yield f"  {actor['actor']:24} {actor['kind']:14} {actor['state']}"
     for request in view["requests"]:

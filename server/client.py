@@ -21,7 +21,7 @@ from typing import Any, Final, Literal, Protocol
 
 from .dialling import CUT, Dialler, Stopped, http_session
 
-EVENTS_WAITING_MAX: Final = 1024  # above it the socket is not read on; the server keeps what comes
+EVENTS_WAITING_MAX: Final = 1024  # above it they are left to the server's log for a while
 
 
 class Cursors(Protocol):
@@ -101,6 +101,8 @@ class Client:
         self._welcomed: asyncio.Future[dict[str, Any]] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._is_behind = False  # what comes is not kept any more
+        self._last: dict[str, Any] | None = None  # cursor of the last event that was kept
 
     @property
     def token(self) -> str:
@@ -146,6 +148,10 @@ class Client:
         """
         if self._reading is None or self._reading.done():
             raise Stopped(CUT, "the client is not connected")
+        while self._dialler.is_full:
+            await self._change()
+            if self._reading.done():
+                raise Stopped(CUT, "the client was closed")
         number = self._dialler.prepare(name, args, to)
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._replies[number] = reply
@@ -174,7 +180,7 @@ class Client:
                 raise Stopped(CUT, "the client was closed")
             await self._change()
         found = self._events.popleft()
-        self._changed.set()
+        await self._catch_up()
         return found
 
     async def _change(self) -> None:
@@ -186,9 +192,6 @@ class Client:
             async with aclosing(self._dialler.frames()) as frames:
                 async for frame in frames:
                     self._take(frame)
-                    # Who waits for a reply may be the one who reads the events before it.
-                    while len(self._events) >= EVENTS_WAITING_MAX and not self._replies:
-                        await self._change()
         except Stopped as last_word:
             self._forsake(last_word)
             raise
@@ -201,14 +204,30 @@ class Client:
             case "welcome" if self._welcomed is not None and not self._welcomed.done():
                 self._welcomed.set_result(frame)
             case "ev" | "snap":
-                cursor = self._dialler.cursor
-                assert cursor is not None, "the dialler has counted it"
-                self._events.append((frame, cursor))
-                self._changed.set()
+                self._keep(frame)
             case "note" if self._on_note is not None:
                 self._on_note(frame["kind"], frame["data"])
             case "res" if frame["c"] in self._replies and not self._replies[frame["c"]].done():
                 self._replies[frame["c"]].set_result(_reply(frame))
+                self._changed.set()
+
+    def _keep(self, event: dict[str, Any]) -> None:
+        """For whoever reads. Above the bound it is left to the server's log, but the socket is read on: a peer that
+        answers no ping is cut, and its session's window begins. Who waits for a reply may be the one who reads the
+        events before it, so then there is no bound but the log's."""
+        self._is_behind = self._is_behind or (len(self._events) >= EVENTS_WAITING_MAX and not self._replies)
+        if not self._is_behind:
+            self._last = self._dialler.cursor
+            assert self._last is not None, "the dialler has counted it"
+            self._events.append((event, self._last))
+            self._changed.set()
+
+    async def _catch_up(self) -> None:
+        """Have what was left to the log sent again, once there is room for it."""
+        if self._is_behind and len(self._events) <= EVENTS_WAITING_MAX // 2:
+            self._is_behind = False
+            assert self._last is not None, "something was kept before anything was left"
+            await self._dialler.go_back(self._last)
 
     def _forsake(self, why: Stopped) -> None:
         for reply in self._replies.values():

@@ -217,7 +217,7 @@ class Connection:
             raise Fault("leaving")
         if hello.role == "control" and right.role != "control":
             raise Fault("forbidden", "this token lets observe, not control")
-        caller = await self._desk.credentials.caller(hello.auth) or Caller(right.session.user)
+        caller = await self._desk.caller_of(right, hello.auth)
         if self.is_stopped():
             return
         self._desk.check(right)
@@ -262,8 +262,8 @@ class Connection:
 
     async def _held(self, wait: Awaitable[Waited]) -> Waited:
         """Wait without reading; meanwhile the peer's silence is ours."""
-        self._core.held(self._now(), True)
+        self._core.held(self._now())
         try:
             return await wait
         finally:
-            self._core.held(self._now(), False)
+            self._core.held(self._now())

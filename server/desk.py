@@ -51,7 +51,8 @@ class Desk:
         row = await self.manager.token(digest_of(token))
         session = None if row is None else await self.manager.find(row.sid)
         if row is None or session is None:
-            raise Fault("no_valid_token")
+            # A server that leaves wakes nobody: the session is its successor's, and the token as good as ever.
+            raise Fault("leaving" if row is not None and self.is_leaving else "no_valid_token")
         return Right(session, row.role, row.id)
 
     async def resume_or_create(self, token: str, create: Create | None, auth: str | None) -> Right:
@@ -78,6 +79,17 @@ class Desk:
             return False
         caller = await self.credentials.caller(auth)
         return caller is not None and ADMIN in caller.roles
+
+    async def caller_of(self, right: Right, auth: str | None) -> Caller:
+        """Who comes with a right to a session: whoever auth says, else the session's own user, without any role.
+
+        The right is enough: it lets nobody in or out that nobody can tell now whose auth is (L8).
+        """
+        try:
+            return await self.credentials.caller(auth) or Caller(right.session.user)
+        except Fault as error:
+            log.warning("%s; who resumes comes without roles", error.message, extra={"sid": right.session.sid})
+            return Caller(right.session.user)
 
     def _data(self, create: Create) -> dict[str, Any]:
         """The first data of the session's root actor.
@@ -113,13 +125,18 @@ class Desk:
         log.info("session created by %s", caller.user, extra={"sid": session.sid})
         return Right(session, "control", token_id)
 
-    async def grant(self, session: Session, role: str) -> tuple[str, str]:
-        """A new right to session: (its id, the token, which is told once and never stored). Raises LimitExceeded."""
+    async def grant(self, right: Right, role: str) -> tuple[str, str]:
+        """A new right to right's session: (its id, the token, which is told once and never stored).
+
+        Raises LimitExceeded, and Fault("no_valid_token") if right was revoked meanwhile.
+        """
+        session = right.session
         async with self._one_at_a_time(session.sid.encode()):  # so that two do not both take the last place
             if len(await self.manager.tokens(session.sid)) >= TOKENS_PER_SESSION_MAX:
                 text = f"{TOKENS_PER_SESSION_MAX} tokens open this session already; revoke one first"
                 raise LimitExceeded("tokens of one session", TOKENS_PER_SESSION_MAX, text)
             token, row_id = new_token(), new_token_id()
+            self.check(right)
             await session.add_token(TokenRow(digest_of(token), session.sid, row_id, role))
             return row_id, token
 

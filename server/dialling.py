@@ -22,6 +22,7 @@ WELCOME_S: Final = 10.0
 FIRST_DIALS_MAX: int = 3  # with no welcome ever, the address is more likely wrong than the server away
 SILENCE_S: Final = 30.0  # a server that pings every 10 s and says nothing for that long is gone
 BACKOFF_S_MAX: float = 5.0
+COMMANDS_UNANSWERED_MAX: Final = 64  # protocol, rule 4
 DOUBLINGS_MAX: Final = 16  # after an hour of tries a power of two is no number any more
 
 
@@ -73,6 +74,7 @@ class Dialler:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._unanswered: dict[int, dict[str, Any]] = {}
         self._last_c = 0
+        self._is_welcomed = False
         self._asking: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
         self._epoch = ""
         self._seq = 0 if cursor is None else int(cursor["seq"])
@@ -92,8 +94,14 @@ class Dialler:
 
     async def transmit(self, number: int) -> None:
         """Send a prepared command, if there is a connection."""
-        with suppress(ConnectionError):  # the next welcome sends it
-            await self._send(self._unanswered[number])
+        if self._is_welcomed:  # else the next welcome sends it, behind those that were there before
+            with suppress(ConnectionError):
+                await self._send(self._unanswered[number])
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more command would be further from the lowest unanswered than the server remembers."""
+        return bool(self._unanswered) and self._last_c + 1 - min(self._unanswered) >= COMMANDS_UNANSWERED_MAX
 
     async def frames(self) -> AsyncGenerator[dict[str, Any], None]:
         """Every frame, each event once and in order, over as many connections as it takes. Raises Stopped."""
@@ -136,8 +144,16 @@ class Dialler:
             if self._is_new(frame):
                 yield frame
             if frame["t"] == "welcome":
-                for waiting in list(self._unanswered.values()):
-                    await self._send(waiting)
+                await self._send_unanswered()
+
+    async def _send_unanswered(self) -> None:
+        """All of them in their order, those included that are added meanwhile."""
+        sent = 0
+        while waiting := [number for number in self._unanswered if number > sent]:
+            for sent in waiting:
+                if sent in self._unanswered:
+                    await self._send(self._unanswered[sent])
+        self._is_welcomed = True
 
     def _is_new(self, frame: dict[str, Any]) -> bool:
         match frame["t"]:
@@ -178,6 +194,12 @@ class Dialler:
         self._seq = seq
         self._hello["cur"] = {"epoch": self._epoch, "seq": seq}
 
+    async def go_back(self, cursor: dict[str, Any]) -> None:
+        """Read again what comes after cursor, on a new connection."""
+        self._seq, self._hello["cur"] = int(cursor["seq"]), cursor
+        if self._socket is not None:
+            await self._socket.close()
+
     @property
     def cursor(self) -> dict[str, Any] | None:
         """{epoch, seq} of the last event that frames() gave."""
@@ -187,7 +209,7 @@ class Dialler:
         code = socket.close_code or CUT
         if code // 100 in (43, 44, 45):
             raise Stopped(code, self._last.get("msg", "the server closed the connection"))
-        asked_ms = self._last.get("slot_ms", self._last.get("retry_ms"))
+        asked_ms = self._last.get("retry_ms", self._last.get("slot_ms"))
         return wait_s if asked_ms is None else float(asked_ms) / 1000
 
     async def _send(self, frame: dict[str, Any]) -> None:
@@ -195,6 +217,7 @@ class Dialler:
             await self._socket.send_str(json.dumps(frame))
 
     async def _drop(self) -> None:
+        self._is_welcomed = False
         socket, self._socket = self._socket, None
         if socket is not None:
             await socket.close()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from typing import Any, Final, Literal
 
 from aiohttp import web
 
 from engine.codec import encode
 from engine.errors import Overtaken
-from engine.records import Caller, Command
+from engine.records import ROOT, Caller, Command, Outcome
 from engine.roster import Sleeper
 from engine.session import Session
 from engine.spec import Spec
@@ -121,25 +122,19 @@ class Http:
         return json({**view_of(right.session), "actors": _actors(right.session), "report": right.session.report})
 
     async def command(self, request: web.Request) -> web.Response:
-        right = await self._right(request, "control")
-        caller = await self._caller(request, right)
-        wait_s = self._rates.take(right.token_id or f"user {caller.user}", time.monotonic())
-        if wait_s > 0:
-            text = f"{self._timing.commands_per_s:g} in a second, {self._timing.commands_burst} in a burst"
-            return problem(429, "busy", "too many commands; come again later", text, retry_ms=round(wait_s * 1000))
+        # The body first: a right that was found before it could be revoked while it comes.
         body = await read_body(request, CommandBody, COMMAND_BYTES_MAX)
         command = None
         if body.cid is not None:
             command = Command(body.cid, body.c, digest(body.name, body.args, body.to))
-        sending = self._desk.manager.send(
-            right.session.sid,
-            to=body.to,
-            name=body.name,
-            payload=body.args,
-            origin=right_origin(right),
-            caller=caller,
-            command=command,
-        )
+        with self._desk.manager.arrivals.one():
+            right = await self._right(request, "control")
+            caller = await self._caller(request, right)
+            wait_s = self._rates.take(right.token_id or f"user {caller.user}", time.monotonic())
+            if wait_s > 0:
+                text = f"{self._timing.commands_per_s:g} in a second, {self._timing.commands_burst} in a burst"
+                return problem(429, "busy", "too many commands; come again later", text, retry_ms=round(wait_s * 1000))
+            sending = self._submit(right, caller, body.to, body.name, body.args, command)
         outcome = await self._patience.wait(sending)
         if not outcome.ok:
             return problem_of_outcome(outcome, c=body.c if command else None, seq=outcome.seq or None)
@@ -176,22 +171,16 @@ class Http:
 
     async def end(self, request: web.Request) -> web.Response:
         """Its `reason` is for whoever reads the server's log: the event that ends a session has no place for one."""
-        right = await self._right(request, "control")
-        session = right.session
         query = read_query(request, EndQuery)
-        if not self._is_over(session):
+        with self._desk.manager.arrivals.one():
+            right = await self._right(request, "control")
+            caller = await self._caller(request, right)
+            session = right.session
+            sending = None if self._is_over(session) else self._submit(right, caller, ROOT, TERMINATE, {}, None)
+        if sending is not None:
             by = right_origin(right)
             log.info(
                 "session ended by %s%s", by, f": {query.reason}" if query.reason else "", extra={"sid": session.sid}
-            )
-            sending = self._desk.manager.send(
-                session.sid,
-                to="/",
-                name=TERMINATE,
-                payload={},
-                origin=right_origin(right),
-                caller=await self._caller(request, right),
-                command=None,
             )
             outcome = await self._patience.wait(sending)
             if not outcome.ok and not self._is_over(session) and outcome.code != "ended":
@@ -207,6 +196,19 @@ class Http:
         }
         return json(answer, status=status)
 
+    def _submit(
+        self, right: Right, caller: Caller, to: str, name: str, args: dict[str, Any], command: Command | None
+    ) -> Coroutine[Any, Any, Outcome]:
+        """Put an event where the actor takes it from, now: right still holds. What is given waits for its outcome."""
+        self._desk.check(right)
+        intake = right.session.intake
+        waiter = intake.submit(to, name, args, origin=right_origin(right), caller=caller, command=command)
+
+        async def outcome() -> Outcome:
+            return await asyncio.shield(waiter)
+
+        return outcome()
+
     def _is_over(self, session: Session) -> bool:
         return session.is_ended or session.state in self._quarantines
 
@@ -220,15 +222,19 @@ class Http:
             return
 
     async def grant(self, request: web.Request) -> web.Response:
-        right = await self._right(request, "control")
         body = await read_body(request, TokenBody)
-        token_id, token = await self._patience.wait(self._desk.grant(right.session, body.role))
+        with self._desk.manager.arrivals.one():
+            right = await self._right(request, "control")
+            token_id, token = await self._patience.wait(self._desk.grant(right, body.role))
         return json({"id": token_id, "role": body.role, "token": token}, status=201)
 
     async def revoke(self, request: web.Request) -> web.Response:
         """Its sockets close with it, also if the store answers later than the caller waits."""
-        right = await self._right(request, "control")
-        if not await self._patience.wait(self._revoke(right.session, request.match_info["id"])):
+        with self._desk.manager.arrivals.one():
+            right = await self._right(request, "control")
+            self._desk.check(right)
+            is_revoked = await self._patience.wait(self._revoke(right.session, request.match_info["id"]))
+        if not is_revoked:
             raise Problem(404, "unknown_token", "no such token", "this session has none of that id (any more)")
         return web.Response(status=204)
 

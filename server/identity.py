@@ -16,6 +16,7 @@ from engine.codec import decode
 from engine.errors import StewardError
 from engine.records import Caller
 
+from .bodies import read_up_to
 from .codes import Fault
 from .config import USER, IdentityProvider
 
@@ -85,7 +86,8 @@ class Identities:
             self._rules.validate(found.claims)
         except self._errors.InvalidKeyIdError:
             raise
-        except (self._errors.JoseError, ValueError) as error:
+        except Exception as error:
+            # Before the signature is proven everything in it is a stranger's, whatever it makes the library raise.
             log.info("a token of the identity provider is not valid: %s", type(error).__name__)
             return None
         return dict(found.claims)
@@ -132,7 +134,7 @@ async def _download(url: str) -> bytes:
     async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url, allow_redirects=False) as response:
         if response.status != 200:
             raise ValueError(f"it answers {response.status}")
-        return _bounded(await response.content.read(KEYS_BYTES_MAX + 1))
+        return _bounded(await read_up_to(response.content, KEYS_BYTES_MAX))
 
 
 def _read(path: Path) -> bytes:

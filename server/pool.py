@@ -21,9 +21,10 @@ log = logging.getLogger("steward.pool")
 
 
 class Place:
-    """Something taken that counts against a limit. give_back() may be called twice."""
+    """Something taken that counts against a limit. give_back() may be called twice. session: whose it is, if one's."""
 
-    def __init__(self, give_back: Callable[[], None]) -> None:
+    def __init__(self, give_back: Callable[[], None], session: Session | None = None) -> None:
+        self.session = session
         self._give_back: Callable[[], None] | None = give_back
 
     def give_back(self) -> None:
@@ -106,7 +107,12 @@ class Pool:
         older = self._cids.get(connection.key)
         if older is not None and connection.n <= older.n:
             raise Fault("replaced", "a connection of this client with the same or a higher n is live")
-        place = (older.surrender() if older is not None else None) or self._take(session, role)
+        place = older.surrender() if older is not None else None
+        if place is not None and place.session is not session:
+            # The session was rebuilt, or came back into memory, since then: the new object has to count this one.
+            place.give_back()
+            place = None
+        place = place or self._take(session, role)
         self._cids[connection.key] = connection
         if older is not None:
             older.stop(Fault("replaced"))
@@ -125,7 +131,7 @@ class Pool:
             if not self._places[key]:
                 del self._places[key]
 
-        return Place(leave)
+        return Place(leave, session)
 
     def forget(self, connection: Connection) -> None:
         """connection is no longer the live socket of its cid, if it was."""

@@ -166,7 +166,6 @@ class ConnectionCore:
         self._progress = Progress(accepted_at, timing.stuck_s)
         self._beat_at = 0.0
         self._ended_at: float | None = None
-        self._is_held = False
         self._bucket = Bucket(timing.commands_per_s, timing.commands_burst, accepted_at)
 
     def on_text(self, text: bytes, now: float) -> Meaning:
@@ -232,9 +231,9 @@ class ConnectionCore:
         if self._ended_at is None:
             self._ended_at = now
 
-    def held(self, now: float, is_held: bool) -> None:
-        """We stopped (or began again) to read: what is not read cannot count as silence."""
-        self._is_held = is_held
+    def held(self, now: float) -> None:
+        """We stopped to read, or began again: silence counts from here. It goes on counting, because a peer that died
+        meanwhile could not be told from one that waits; only who has more unanswered than it may is held so long."""
         self._heard_at = now
 
     def due(self, now: float, *, written: int, unsent: int) -> Due | None:
@@ -248,7 +247,7 @@ class ConnectionCore:
             return self._close("hello_late", "") if late else None
         if self._ended_at is not None and now - self._ended_at >= self._timing.ended_s:
             return self._close("ended", "")
-        if not self._is_held and now - self._heard_at >= self._timing.dead_s:
+        if now - self._heard_at >= self._timing.dead_s:
             return self._abort("nothing was heard")
         if now >= self._beat_at:
             self._beat_at = now + self._timing.heartbeat_s * (0.9 + 0.2 * self._random())

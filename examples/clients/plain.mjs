@@ -41,6 +41,8 @@ class Client {
     if (frame.t === "welcome") {
       Object.assign(this, { tries: 0, epoch: frame.epoch });
       for (const text of this.unanswered.values()) this.socket.send(text);
+    } else if (frame.t === "ev" && frame.seq > this.last + 1) {
+      this.socket.close(); // a hole: dial again, the log has what is missing
     } else if (frame.t === "snap" || (frame.t === "ev" && frame.seq > this.last)) {
       this.last = frame.seq;
       this.hello.cur = { epoch: this.epoch, seq: this.last }; // together, or a log is mistaken for another

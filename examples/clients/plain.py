@@ -49,6 +49,8 @@ class Client:
                             tries, epoch = 0, frame["epoch"]
                             for text in self.unanswered.values():
                                 await self.socket.send(text)
+                        elif frame["t"] == "ev" and frame["seq"] > last + 1:
+                            break  # a hole: dial again, the log has what is missing
                         elif frame["t"] == "snap" or (frame["t"] == "ev" and frame["seq"] > last):
                             last = frame["seq"]
                             # Together, or a number of one log is mistaken for another's.

@@ -20,6 +20,9 @@ from engine.session import Session
 from engine.testing.away import Disk
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
+from server.auth import digest_of, new_token
+from server.codes import Fault
+from server.desk import Desk
 
 COMPILED = machines(Path(__file__).parent / "files" / "sleepy.yaml", sleepy_handlers)
 HOUR = 3600.0
@@ -302,3 +305,24 @@ async def step(r: Rig, sid: str, what: str, number: int) -> None:
 def test_a_life_with_leaves_and_returns_is_the_same_life(steps: list[tuple[float, str]]) -> None:
     """M4, M7, M8: the same states, data, updates at the same seconds and records, apart from `restored`."""
     assert run_virtual(life(steps, 60.0)) == run_virtual(life(steps, None))
+
+
+def test_a_server_that_leaves_sends_the_clients_of_sleeping_sessions_to_its_successor() -> None:
+    """Rule 13: it wakes nobody any more, but the token is as good as ever."""
+
+    async def life() -> None:
+        async with Rig(COMPILED, idle_memory_s=60.0) as rig:
+            token = new_token()
+            await rig.create(token=lambda sid: TokenRow(digest_of(token), sid, "t.1", "control"))
+            rig.attachment.detach()
+            await rig.advance(200)
+            assert rig.manager.sessions() == []
+            desk = Desk(rig.manager, None)  # type: ignore[arg-type]
+            desk.is_leaving = rig.manager.is_leaving = True
+            for given, said in ((token, "leaving"), (new_token(), "no_valid_token")):
+                with pytest.raises(Fault) as told:
+                    await desk.resume(given)
+                assert told.value.name == said
+            rig.manager.is_leaving = False
+
+    run_virtual(life())

@@ -170,3 +170,41 @@ async def test_a_store_that_is_away_costs_a_program_nothing_but_time(
         await one.send("terminate")
         texts = [event["data"]["text"] async for event in one if event["kind"] == "agent.message"]
     assert texts == ["a", "b"]
+
+
+async def test_no_more_is_unanswered_than_the_server_remembers(wire: Wire) -> None:
+    """Rule 4: what is further behind would be forgotten after a cut, and told as if it had not been done."""
+    async with asyncio.timeout(ANSWER_S), client(wire) as one:
+        await until_active(one)
+        sending = [asyncio.create_task(one.send("say", {"text": str(number)})) for number in range(200)]
+        for _ in range(20):
+            await asyncio.sleep(0)
+            assert len(one._dialler._unanswered) <= 64
+            cut(wire)
+        assert all(reply.ok for reply in await asyncio.gather(*sending))
+        await one.send("terminate")
+        texts = [event["data"]["text"] async for event in one if event["kind"] == "agent.message"]
+    assert texts == [str(number) for number in range(200)], "in order, over all these connections"
+
+
+async def test_a_program_that_is_slow_stays_connected_and_misses_nothing(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not read yet waits in the server's log, not in its memory; pings are answered meanwhile (L11)."""
+    monkeypatch.setattr("server.client.EVENTS_WAITING_MAX", 4)
+    async with asyncio.timeout(ANSWER_S), client(wire) as one:
+        seen = await until_active(one)
+        async with Client(wire.url, token=one.token) as other:
+            for number in range(50):
+                assert (await other.send("say", {"text": str(number)})).ok
+            await one.send("say", {"text": "last"})
+            assert len(one._events) <= 4 + 1, "its own reply may have one event before it"
+            texts = []
+            async for event in one:
+                seen.append(event["seq"])
+                if "text" in event["data"]:
+                    texts.append(event["data"]["text"])
+                if texts and texts[-1] == "last":
+                    break
+    assert texts == [*map(str, range(50)), "last"]
+    assert seen == list(range(1, len(seen) + 1))

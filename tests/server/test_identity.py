@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +55,19 @@ class Provider:
         self.asked = 0
         self.at = 1000.0
         self.url = ""
+        self.pieces = 1
 
-    async def publish(self, request: web.Request) -> web.Response:
+    async def publish(self, request: web.Request) -> web.StreamResponse:
         self.asked += 1
-        text = json.dumps({"keys": [key.as_dict(private=False) for key in self.keys]}).encode()
-        return web.Response(body=self.answer or text, status=self.status)
+        text = self.answer or json.dumps({"keys": [key.as_dict(private=False) for key in self.keys]}).encode()
+        response = web.StreamResponse(status=self.status)
+        await response.prepare(request)
+        size = -(-len(text) // self.pieces)
+        with suppress(ConnectionError):  # of what is too large not everything is read
+            for start in range(0, len(text), size):
+                await response.write(text[start : start + size])
+                await asyncio.sleep(0)
+        return response
 
     def identities(self, **settings: Any) -> Identities:
         given = IdentityProvider(issuer=ISSUER, audience=AUDIENCE, keys=self.url, **settings)
@@ -133,6 +143,7 @@ async def test_forged_tokens_open_nothing(provider: Provider) -> None:
     key, stranger = provider.keys[0], made("one")
     head, body, mark = signed(key).split(".")
     _, other_body, _ = signed(stranger, sub="eve").split(".")
+    crit_head = base64.urlsafe_b64encode(b'{"alg":"ES256","kid":"one","crit":5}').decode().rstrip("=")
     none_head = "eyJhbGciOiJub25lIn0"
     forged = [
         signed(stranger),
@@ -142,6 +153,7 @@ async def test_forged_tokens_open_nothing(provider: Provider) -> None:
         f"{head}.{other_body}.{mark}",
         signed(stranger, header={"jwk": stranger.as_dict(private=False)}),
         signed(stranger, header={"kid": "unknown"}),
+        f"{crit_head}.{body}.{mark}",
         "..",
         "a.b.c",
         "not a token",
@@ -197,6 +209,13 @@ async def test_a_provider_that_redirects_or_fails_is_not_followed(provider: Prov
     provider.status = 500
     with pytest.raises(Fault, match="keys cannot be read"):
         await provider.identities().caller(signed(provider.keys[0]))
+
+
+async def test_keys_that_come_in_pieces_are_read_to_their_end(provider: Provider) -> None:
+    """A network delivers a body as it likes."""
+    provider.keys += [made(f"other {number}") for number in range(200)]
+    provider.pieces = 50
+    assert await provider.identities().caller(signed(provider.keys[-1])) is not None
 
 
 async def test_keys_may_come_from_a_file(tmp_path: Path) -> None:

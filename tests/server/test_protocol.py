@@ -208,14 +208,14 @@ def test_silence_for_25_seconds_is_death() -> None:
     assert it.due(99.0, written=0, unsent=0) is None
 
 
-def test_a_peer_that_we_do_not_read_is_not_silent() -> None:
-    """While commands wait for the rate or a mailbox nothing is read, pongs included."""
+def test_a_peer_that_we_do_not_read_is_not_silent_at_once_nor_alive_for_ever() -> None:
+    """While commands wait for the rate or for room nothing is read, pongs included (L10)."""
     it = core(role="control")
-    it.held(1.0, True)
-    assert not isinstance(it.due(60.0, written=0, unsent=0), Abort)
-    it.held(60.0, False)
-    assert not isinstance(it.due(84.9, written=0, unsent=0), Abort)
-    assert isinstance(it.due(85.0, written=0, unsent=0), Abort)
+    it.held(20.0)
+    assert not isinstance(it.due(44.9, written=0, unsent=0), Abort)
+    it.held(44.9)
+    assert not isinstance(it.due(69.8, written=0, unsent=0), Abort)
+    assert isinstance(it.due(69.9, written=0, unsent=0), Abort)
 
 
 def test_a_write_without_progress_for_15_seconds_is_death() -> None:
