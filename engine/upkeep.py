@@ -26,7 +26,8 @@ from .tasks import EngineTasks
 RECONCILE_S: Final = 300.0
 LOOK_S: Final = 30.0  # who has nothing to do leaves memory so much later than allowed, at most
 QUIET_LOOK_S: Final = 1.0  # who was woken for a deadline alone goes on, or again, so soon
-ASKED_AT_ONCE: Final = 64  # sessions that are read or claimed together: their commits share a sync of the disk
+READ_AT_ONCE: Final = 64  # logs that are read together: all of them are in memory then
+DONE_AT_ONCE: Final = 512  # deeds that are begun together: the claims of so many sessions share a sync of the disk
 
 T = TypeVar("T")
 log = logging.getLogger("steward.upkeep")
@@ -120,7 +121,9 @@ class Upkeep:
             self._round_at = self._now() + self._recovery.pause_s(0)
             return
         self.unsure = {sid for sid, row in rows.items() if row.ended_at is None and sid not in live}
-        found = {one.row.sid: one for one in await _all(self._look(rows[sid]) for sid in self.unsure) if one}
+        found = {
+            one.row.sid: one for one in await _all((self._look(rows[sid]) for sid in self.unsure), READ_AT_ONCE) if one
+        }
         stored = {
             sid: found[sid].view if sid in found else StoredView(row.fence, row.ended_at) for sid, row in rows.items()
         }
@@ -145,7 +148,7 @@ class Upkeep:
             return None
 
     async def _carry_out(self, actions: Iterable[Action], found: dict[str, Found]) -> None:
-        await _all(self._do(action, found.get(action.sid)) for action in actions)
+        await _all((self._do(action, found.get(action.sid)) for action in actions), DONE_AT_ONCE)
 
     async def _do(self, action: Action, found: Found | None) -> None:
         sid = action.sid
@@ -247,13 +250,13 @@ class Upkeep:
         return ""
 
 
-async def _all(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Their results, ASKED_AT_ONCE of them under way at a time."""
+async def _all(jobs: Iterable[Coroutine[Any, Any, T]], at_once: int) -> list[T]:
+    """Their results, at_once of them under way at a time."""
     results: list[T] = []
     some: list[Coroutine[Any, Any, T]] = []
     for job in jobs:
         some.append(job)
-        if len(some) == ASKED_AT_ONCE:
+        if len(some) == at_once:
             results += await asyncio.gather(*some)
             some = []
     return results + await asyncio.gather(*some)
