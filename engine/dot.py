@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from .palette import LIGHT
-from .picture import ANYWHERE, Edge, Label, Node, Note, Picture, Shape, Style
+from .picture import Edge, Label, Node, Note, Picture, Shape, Style
 from .wording import LINE_CHARS_MAX, wrapped
 
 # Its widths are known to every Graphviz, the WebAssembly build too, and are those of Liberation Sans, which stands in
@@ -97,15 +97,14 @@ def _start(picture: Picture) -> str:
 
 
 def _node(picture: Picture, node: Node, is_lit: bool) -> str:
-    name = "anywhere" if node.name == ANYWHERE else node.name
     marks = [mark for mark, is_so in (("initial", node.is_initial), ("lit", is_lit)) if is_so]
-    classes = ["state", f"state-{name}", node.shape, *marks]
+    classes = ["state", f"state-{node.name}", node.shape, *marks]
     role = "lit" if is_lit else node.shape
     fill = LIGHT["lit" if is_lit else "paper" if node.shape == "anywhere" else role]
     line = LIGHT["plain-line" if role == "anywhere" else f"{role}-line"]
     width = 4 if is_lit else 2 if node.shape == "quarantine" else 1.2
     return (
-        f"id={_quoted(f'{picture.name}-state-{name}')}, class={_quoted(' '.join(classes))}, {SHAPES[node.shape]}, "
+        f"id={_quoted(f'{picture.name}-state-{node.name}')}, class={_quoted(' '.join(classes))}, {SHAPES[node.shape]}, "
         f'fillcolor="{fill}", color="{line}", penwidth={width:g}, label=<{_node_label(node, line)}>'
     )
 
@@ -126,9 +125,8 @@ def _node_label(node: Node, line: str) -> str:
 
 
 def _edge(edge: Edge) -> str:
-    source = "anywhere" if edge.source == ANYWHERE else edge.source
     events = dict.fromkeys(event.replace(" ", "-") for label in edge.labels for event in label.events)
-    classes = ["way", edge.style, f"from-{source}", f"to-{edge.target}", *(f"on-{event}" for event in events)]
+    classes = ["way", edge.style, f"from-{edge.source}", f"to-{edge.target}", *(f"on-{event}" for event in events)]
     # The padding keeps the text off its own arrow, which runs along the label's left side.
     label = _table(_row("".join(_label(item, edge.style) for item in edge.labels)), padding=4)
     return f"class={_quoted(' '.join(classes))}, {_line(edge.style)}, label=<{label}>"

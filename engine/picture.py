@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from .spec import (
     BUILT_IN_RESOURCES,
@@ -107,6 +107,27 @@ def machine_picture(machine: Machine) -> Picture:
     anywhere = [_anywhere_node(machine)] if machine.transitions else []
     about = one_line(machine.description)
     return Picture(machine.kind, machine.kind, about, (*states, *anywhere), _edges(machine), tuple(_notes(machine)))
+
+
+def outline(picture: Picture) -> dict[str, Any]:
+    """Its boxes and arrows as JSON, for who draws them smaller: what is a box or an arrow, and of which sort, is
+    decided here only. An arrow whose source is None begins in any state that does not list the event itself.
+    """
+    nodes = [
+        {"name": node.name, "shape": node.shape, "is_initial": node.is_initial}
+        for node in picture.nodes
+        if node.name != ANYWHERE
+    ]
+    edges = [
+        {
+            "source": None if edge.source == ANYWHERE else edge.source,
+            "target": edge.target,
+            "style": edge.style,
+            "events": list(dict.fromkeys(event for label in edge.labels for event in label.events)),
+        }
+        for edge in picture.edges
+    ]
+    return {"nodes": nodes, "edges": edges}
 
 
 def ownership_picture(spec: Spec) -> Picture:

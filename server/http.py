@@ -12,6 +12,7 @@ from aiohttp import web
 
 from engine.codec import encode
 from engine.errors import Overtaken
+from engine.picture import machine_picture, outline
 from engine.records import ROOT, Caller, Command, Outcome
 from engine.roster import Sleeper
 from engine.session import Session
@@ -100,7 +101,9 @@ class Http:
             unwelcomed.give_back()
 
     async def lifecycle(self, request: web.Request) -> web.Response:
-        return json(self._spec.model_dump(mode="json", exclude_defaults=True))
+        """The file as it was read, and each machine as the boxes and arrows that its picture is made of."""
+        pictures = {kind: outline(machine_picture(machine)) for kind, machine in self._spec.machines.items()}
+        return json({**self._spec.model_dump(mode="json", exclude_defaults=True), "pictures": pictures})
 
     async def sessions(self, request: web.Request) -> web.Response:
         if not await self._desk.is_admin(bearer(request.headers)):

@@ -19,25 +19,9 @@ export async function layOut(dot) {
 }
 
 const quote = (text) => `"${String(text).replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
-const rowsOf = (value) => (Array.isArray(value) ? value : []);
 
-/** Every way of a machine: {from, to, event, isTimer}; from null: in any state that does not list the event. */
-export function waysOf(machine) {
-  const ways = [];
-  const add = (from, event, rows, isTimer) => {
-    for (const row of rowsOf(rows)) if (row.to) ways.push({ from, to: row.to, event, isTimer });
-  };
-  for (const [name, state] of Object.entries(machine.states)) {
-    for (const [event, rows] of Object.entries(state.transitions ?? {})) add(name, event, rows, false);
-    for (const timer of state.after ?? []) add(name, `after ${timer.text}`, timer.transitions, true);
-    for (const timer of state.idle ?? []) add(name, `idle ${timer.text}`, timer.transitions, true);
-  }
-  for (const [event, rows] of Object.entries(machine.transitions ?? {})) add(null, event, rows, false);
-  return ways;
-}
-
-/** DOT of names and arrows only: what fits beside a board. The whole file is in the large picture. */
-export function sketch(kind, machine) {
+/** DOT of names and arrows only: what fits beside a board. picture: as GET /v1/lifecycle has it, which says what there is. */
+export function sketch(kind, { nodes, edges }) {
   const lines = [
     `digraph ${quote(kind)} {`,
     '  graph [rankdir=TB, ranksep=0.32, nodesep=0.2, margin=0.04, bgcolor=transparent]',
@@ -45,21 +29,20 @@ export function sketch(kind, machine) {
     '  edge [arrowsize=0.6]',
   ];
   const width = (name) => Math.max(1.1, 0.098 * name.length + 0.38).toFixed(2);
-  for (const [name, state] of Object.entries(machine.states)) {
-    const sort = state.final ? "final" : state.quarantine ? "quarantine" : state.run ? "activity" : "plain";
-    lines.push(`  ${quote(name)} [id=${quote(`live-${kind}-${name}`)}, class=${quote(sort)}, width=${width(name)}]`);
+  for (const { name, shape } of nodes) {
+    lines.push(`  ${quote(name)} [id=${quote(`live-${kind}-${name}`)}, class=${quote(shape)}, width=${width(name)}]`);
   }
-  const found = new Map();
-  for (const way of waysOf(machine)) {
-    if (way.from === null || way.from === way.to) continue;
-    const key = `${way.from}>${way.to}`;
-    const isTimer = (found.get(key)?.isTimer ?? true) && way.isTimer;
-    found.set(key, { ...way, isTimer });
+  // Two states have one arrow here, of every style that leads from one to the other. A way from anywhere has none in so
+  // small a picture, but its end must not float about.
+  const styles = new Map();
+  for (const { source, target, style } of edges) {
+    if (source === null) continue;
+    const ends = [source, target].join("\n");
+    styles.set(ends, [...(styles.get(ends) ?? []), style]);
   }
-  // A way that holds everywhere has no arrow of its own in so small a picture, but its end must not float about.
-  for (const { from, to, isTimer } of found.values()) {
-    const id = quote(`way-${kind}-${from}-${to}`);
-    lines.push(`  ${quote(from)} -> ${quote(to)} [id=${id}, class=${isTimer ? "timer" : "way"}]`);
+  for (const [ends, all] of styles) {
+    const [from, to] = ends.split("\n");
+    lines.push(`  ${quote(from)} -> ${quote(to)} [id=${quote(`way-${kind}-${from}-${to}`)}, class=${quote(["way", ...all].join(" "))}]`);
   }
   lines.push("}");
   return lines.join("\n");
@@ -67,9 +50,9 @@ export function sketch(kind, machine) {
 
 /** One machine's picture, alive. */
 class Machine {
-  constructor(kind, machine, onEnlarge) {
+  constructor(kind, drawn, onEnlarge) {
     this.kind = kind;
-    this.machine = machine;
+    this.drawn = drawn;
     this.nodes = new Map(); // state -> {group, names}
     this.ways = new Map(); // "from>to" -> group
     this.lit = new Map(); // state -> names of the actors in it
@@ -88,16 +71,18 @@ class Machine {
   }
 
   #everywhere() {
-    const ways = waysOf(this.machine).filter((way) => way.from === null);
-    if (ways.length === 0) return null;
-    const byEnd = Map.groupBy ? Map.groupBy(ways, (way) => way.to) : group(ways);
+    const byEnd = new Map();
+    for (const { source, target, events } of this.drawn.edges) {
+      if (source === null) byEnd.set(target, [...(byEnd.get(target) ?? []), ...events]);
+    }
+    if (byEnd.size === 0) return null;
     return el(
       "p",
       { class: "everywhere" },
       el("span", { class: "quiet", text: "anywhere: " }),
-      [...byEnd].flatMap(([to, list], index) => [
+      [...byEnd].flatMap(([to, events], index) => [
         index > 0 ? "; " : "",
-        el("span", { text: list.map((way) => way.event).join(", ") }),
+        el("span", { text: events.join(", ") }),
         " → ",
         el("b", { text: to }),
       ]),
@@ -105,14 +90,14 @@ class Machine {
   }
 
   async draw() {
-    const drawn = await layOut(sketch(this.kind, this.machine));
+    const drawn = await layOut(sketch(this.kind, this.drawn));
     drawn.removeAttribute("width");
     drawn.removeAttribute("height");
     drawn.setAttribute("role", "img");
     drawn.setAttribute("aria-label", `The ${this.kind} machine: nobody is here`);
     for (const title of drawn.querySelectorAll("title")) title.remove();
     drawn.querySelector(".graph > polygon")?.remove();
-    for (const name of Object.keys(this.machine.states)) this.#label(drawn, name);
+    for (const node of this.drawn.nodes) this.#label(drawn, node);
     for (const way of drawn.querySelectorAll("g.edge")) {
       this.ways.set(way.id.slice(`way-${this.kind}-`.length), way);
     }
@@ -124,7 +109,7 @@ class Machine {
   }
 
   /** The node's own label is written anew: the name above, who is there below. */
-  #label(drawn, name) {
+  #label(drawn, { name, shape: sort, is_initial: isInitial }) {
     const id = `live-${this.kind}-${name}`;
     const group = [...drawn.querySelectorAll("g.node")].find((node) => node.id === id);
     const old = group.querySelector("text");
@@ -136,7 +121,6 @@ class Machine {
     const ys = points.map((point) => point[1]);
     const [left, top] = [Math.min(...xs), Math.min(...ys)];
     const [width, height] = [Math.max(...xs) - left, Math.max(...ys) - top];
-    const sort = ["final", "quarantine", "activity"].find((one) => group.classList.contains(one)) ?? "plain";
     const round = { final: height / 2, quarantine: 0, activity: 3, plain: 10 }[sort];
     shape.remove();
     const cut = 9;
@@ -151,7 +135,7 @@ class Machine {
     if (sort === "activity") group.append(svg("path", { class: "gear", d: `M${left + 5} ${top + 7}h5M${left + 5} ${top + 11}h5` }));
     const names = svg("text", { class: "who", x, y: y + 11, "text-anchor": "middle" });
     const title = svg("text", { class: "name", x, y, "text-anchor": "middle", text: name });
-    if (this.machine.initial === name) group.append(svg("circle", { class: "initial", cx: left, cy: top + height / 2, r: 3.6 }));
+    if (isInitial) group.append(svg("circle", { class: "initial", cx: left, cy: top + height / 2, r: 3.6 }));
     group.append(title, names);
     this.nodes.set(name, { group, names, title, y, until: 0, timer: null });
   }
@@ -225,12 +209,6 @@ class Machine {
   }
 }
 
-function group(ways) {
-  const found = new Map();
-  for (const way of ways) found.set(way.to, [...(found.get(way.to) ?? []), way]);
-  return found;
-}
-
 export class Machines {
   constructor(element) {
     this.element = element;
@@ -241,8 +219,8 @@ export class Machines {
 
   /** lifecycle: what GET /v1/lifecycle answers. */
   async draw(lifecycle) {
-    const kinds = Object.entries(lifecycle.machines);
-    this.machines = kinds.map(([kind, machine]) => new Machine(kind, machine, (one) => this.#enlarge(one)));
+    const kinds = Object.entries(lifecycle.pictures);
+    this.machines = kinds.map(([kind, picture]) => new Machine(kind, picture, (one) => this.#enlarge(one)));
     this.element.replaceChildren(...this.machines.map((machine) => machine.element));
     for (const machine of this.machines) await machine.draw();
     if (this.store) this.show(this.store);

@@ -218,3 +218,19 @@ def test_no_argument_breaks_out_of_its_label(draw: Any, value: str) -> None:
     with_text, without = draw(with_guard(is_true("g", value=value))), draw(with_guard(is_true("g")))
     assert len(with_text.splitlines()) == len(without.splitlines())
     assert quotes(with_text) == quotes(without)
+
+
+def test_a_state_called_anywhere_is_not_taken_for_any_state() -> None:
+    """Two elements of one id, and a page would light the wrong one."""
+    machine = Machine(
+        kind="ghost",
+        initial="anywhere",
+        transitions={"stop": (Transition(to="gone"),)},
+        states={"anywhere": State(transitions={"go": (Transition(to="gone"),)}), "gone": State(final=True)},
+    )
+    text = diagram.text(Spec(lifecycle=1, name="ghosts", machines={"ghost": machine}), "ghost", "dot")
+    ids = re.findall(r'id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+    assert {"ghost-state-anywhere", "ghost-state-Anywhere"} <= set(ids)
+    assert "from-anywhere to-gone on-go" in text
+    assert "from-Anywhere to-gone on-stop" in text

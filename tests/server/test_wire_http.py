@@ -376,6 +376,10 @@ async def test_the_lifecycle_can_be_read(wire: Wire) -> None:
     status, spec = await wire.call("GET", "/v1/lifecycle")
     assert status == 200
     assert set(spec["machines"]["session"]["states"]) >= {"initializing", "active", "terminated", "error"}
+    drawn = spec["pictures"]["session"]
+    assert [node["name"] for node in drawn["nodes"]] == list(spec["machines"]["session"]["states"])
+    assert ("initializing", "active") in {(edge["source"], edge["target"]) for edge in drawn["edges"]}
+    assert {"terminate"} <= {event for edge in drawn["edges"] if edge["source"] is None for event in edge["events"]}
 
 
 async def test_a_leaving_server_tells_everyone_and_takes_nobody(wire: Wire) -> None:
