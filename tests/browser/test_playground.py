@@ -128,6 +128,7 @@ async def test_a_page_that_is_loaded_again_finds_its_session(visitor: Visitor) -
     page = await watch(visitor)
     name = await page.locator("#session-name").text_content()
     await page.reload()
+    await expect(page.locator("html[data-ready=true]")).to_be_attached()
     await page.locator(".tab").first.click()
     await expect(page.locator("#session-name")).to_have_text(name or "")
     await expect(page.locator(".message.move").first).to_be_visible()
