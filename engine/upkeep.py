@@ -101,6 +101,7 @@ class Upkeep:
     async def _turn(self) -> None:
         try:
             if self._now() >= self._round_at:
+                self._round_at = self._now() + self._recovery.pause_s(0)  # should this one fail
                 await self._round()
             else:
                 self._look_at = self._now() + LOOK_S
@@ -151,6 +152,7 @@ class Upkeep:
         await _all((self._do(action, found.get(action.sid)) for action in actions), DONE_AT_ONCE)
 
     async def _do(self, action: Action, found: Found | None) -> None:
+        """Look once more whether it still is so: clients wake and end sessions while others are seen to."""
         sid = action.sid
         try:
             match action.deed:
@@ -167,10 +169,10 @@ class Upkeep:
                     await self._let_go(sid, action.why)
                 case "leave memory":
                     self._rest.leave(sid)
-                case "wake":
+                case "wake" if sid in self._roster.asleep:
                     await self._rest.wake(sid, is_quiet=True)
                     self._look_at = min(self._look_at, self._now() + QUIET_LOOK_S)
-                case "rouse":
+                case "rouse" if sid in self._roster.up:
                     rouse(self._roster.up[sid])
         except JournalError as error:
             log.warning("%s: session %s: %s", action.deed, sid, error, extra={"sid": sid})

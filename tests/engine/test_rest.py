@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 from small_handlers import Thing
 
 from engine.errors import Fenced, JournalError, LimitExceeded
-from engine.journal.base import TokenRow
+from engine.journal.base import SessionRow, TokenRow
 from engine.journal.memory import MemoryJournal
 from engine.records import Command
 from engine.session import Session
 from engine.testing.away import Disk
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
+from engine.upkeep import RECONCILE_S
 from server.auth import digest_of, new_token
 from server.codes import Fault
 from server.desk import Desk
@@ -326,3 +328,47 @@ def test_a_server_that_leaves_sends_the_clients_of_sleeping_sessions_to_its_succ
             rig.manager.is_leaving = False
 
     run_virtual(life())
+
+
+class Slow(MemoryJournal):
+    """Something happens before its list of sessions arrives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def sessions(self) -> list[SessionRow]:
+        rows = await super().sessions()
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return rows
+
+
+@pytest.mark.parametrize("is_ended", [False, True])
+@in_virtual_time
+async def test_whoever_wakes_or_ends_while_the_store_is_read_costs_the_round_nothing(
+    is_ended: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """C7: its deadline is due, a client was faster; what else there is to do in that round is done all the same."""
+    journal = Slow()
+    async with rig(journal) as r:
+        session, stolen = await unattended(r), await r.create()
+        sid, due_at = session.sid, r.manager.clock.now() + 2 * HOUR
+
+        async def meanwhile() -> None:
+            await r.advance(due_at - r.manager.clock.now() + 0.5)  # the store takes that long
+            assert await r.manager.find(sid) is not None
+            if is_ended:
+                assert (await r.manager.send(sid, name="terminate")).status == "done"
+                await r.settle()
+
+        await r.advance(2 * HOUR - RECONCILE_S)
+        assert [sleeper.sid for sleeper in r.manager.asleep()] == [sid]
+        await journal.claim(stolen.sid)
+        journal.meanwhile = meanwhile
+        await r.advance(RECONCILE_S + 10)
+        assert journal.meanwhile is None
+        assert stolen.sid in r.manager.unreadable
+        assert "upkeep failed" not in caplog.text
+        assert (r.manager.live, r.manager.finished) == ((0, 1) if is_ended else (1, 0))
