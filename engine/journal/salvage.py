@@ -6,6 +6,7 @@ Works on a copy, reads past what cannot be read, and believes nothing that its c
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -19,7 +20,7 @@ import apsw
 from ..errors import Corrupt, JournalError
 from . import schema
 from .changes import Head
-from .checksums import check_bodies, check_row, of_head
+from .checksums import check_bodies, check_row, of_head, of_row
 from .database import DAMAGE, check_format, connect, let_go, told
 from .files import FileLock, transplant_first_page
 from .inspection import inspect, unread_commits
@@ -28,6 +29,11 @@ from .schema import PLACE_LAST, place
 SESSIONS_TOGETHER: Final = 64  # in one transaction of the new file
 GAP_MAX: Final = 1_000_000  # rows looked for one by one between those that are found from both ends
 UNREADABLE: Final = (apsw.Error, *DAMAGE)
+EPOCH_BYTES: Final = 6
+CUT: Final = (
+    "the -wal is damaged: the last commits are lost, of whatever sessions; each one saved has a new epoch, so that its "
+    "clients know, and a token that was revoked of late may open its session again"
+)
 NAMELESS: Final = "its own row cannot be read, so its sid is not known"
 
 Row = tuple[Any, ...]
@@ -172,11 +178,13 @@ def _bodies(db: apsw.Connection, sid: str, row: Row, head: Row | None) -> tuple[
 
 
 def _save(damaged: apsw.Connection, target: apsw.Connection, saved: Salvaged) -> None:
-    if unread_commits(damaged):
-        saved.lost.append(("", "the -wal is damaged: the last commits are lost, of whatever sessions"))
+    is_cut = unread_commits(damaged) > 0
+    if is_cut:
+        saved.lost.append(("", CUT))
+        saved.rights_lost = True
     sessions, heads = _rows(damaged, "sessions"), _rows(damaged, "heads")
     rights: dict[int, list[Row]] = {}
-    saved.rights_lost = not _is_sound(damaged, "tokens")
+    saved.rights_lost |= not _is_sound(damaged, "tokens")
     for row in _rows(damaged, "tokens").values():
         right = _right(row)
         saved.rights_lost |= right is None
@@ -193,7 +201,8 @@ def _save(damaged: apsw.Connection, target: apsw.Connection, saved: Salvaged) ->
                 except Corrupt as error:
                     saved.lost.append((sid, error.what))
                 else:
-                    _write(target, sessions[number], heads[number], records, updates, rights.get(number, ()))
+                    row = _begun_anew(sessions[number]) if is_cut else sessions[number]
+                    _write(target, row, heads[number], records, updates, rights.get(number, ()))
                     saved.whole.append(sid)
     saved.lost.extend((f"number {number}", NAMELESS) for number in heads if number not in sessions)
     if not _is_sound(damaged, "sessions"):
@@ -202,6 +211,14 @@ def _save(damaged: apsw.Connection, target: apsw.Connection, saved: Salvaged) ->
 
 def _portions(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
     return (numbers[at : at + SESSIONS_TOGETHER] for at in range(0, len(numbers), SESSIONS_TOGETHER))
+
+
+def _begun_anew(session: Row) -> Row:
+    """Its log may be shorter than what its clients have seen, and goes on with other events under the same numbers: a
+    new epoch tells them so (L4)."""
+    number, sid, user, _, created_at, ended_at, _ = session
+    row = (number, sid, user, secrets.token_hex(EPOCH_BYTES), created_at, ended_at)
+    return (*row, of_row(*row))
 
 
 def _write(

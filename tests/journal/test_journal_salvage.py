@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from engine.errors import JournalError
 from engine.journal.salvage import Salvaged, salvage
 from engine.journal.sqlite import SqliteStore
+from engine.journal.wal import FRAME_BYTES, HEADER_BYTES
 from server.cli import steward
 from tests.journal.damaging import SIDS, answers, fill, opened
 from tests.journal.making import commit
@@ -84,6 +85,34 @@ def test_what_a_crash_left_in_the_wal_is_saved_too(path: Path, tmp_path: Path) -
     assert saved.whole == list(SIDS)
     with opened(saved.out) as new:
         assert answers(new) == expected
+
+
+def test_a_log_that_lost_its_last_commits_goes_on_under_a_new_epoch(path: Path, tmp_path: Path) -> None:
+    """L1, L4: what a client saw of it may be gone, and other events come under the same numbers. What was saved is a
+    prefix, and everybody who comes back is told that it is not the log they know."""
+    with opened(path) as store:
+        fill(store)
+        expected = answers(store)
+        copy = tmp_path / "crashed.sqlite"
+        copy.write_bytes(path.read_bytes())
+        wal = Path(f"{path}-wal").read_bytes()
+        last = store.db.execute("PRAGMA wal_checkpoint(noop)").fetchall()[0][1] - 1
+    Path(f"{copy}-wal").write_bytes(flipped(wal, (HEADER_BYTES + FRAME_BYTES * (last * 3 // 4) + 2000) * 8))
+    with pytest.raises(JournalError, match="its -wal is damaged"), opened(copy):
+        pass
+    saved = salvage(copy, tmp_path / "new")
+    assert any("has a new epoch" in why for _, why in saved.lost)
+    assert saved.rights_lost
+    with opened(saved.out) as new:
+        found = answers(new)
+        rows = {row.sid: row for row in found["sessions"]}
+        assert {"s.long", "s.trimmed"} <= rows.keys()
+        for sid in SIDS:
+            assert rows[sid].epoch != expected[f"session {sid}"].epoch
+        count = rows["s.long"].seq
+        assert 0 < count < expected["session s.long"].seq
+        assert found["updates s.long"] == expected["updates s.long"][:count]
+        assert new.write([commit(rows["s.long"].rev + 1, b"on", sid="s.long")]) == [None]
 
 
 def test_a_session_that_is_damaged_is_listed_and_the_others_saved(
