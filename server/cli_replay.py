@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -45,10 +46,17 @@ def replay(
 
     from .lives import events_of
 
+    begin: dict[str, Any] = {}  # how everything stood before the first event, if older ones are gone
+
+    def gone(seq: int, stood: dict[str, Any]) -> None:
+        click.echo(f"steward: events up to {seq} are not kept any more", err=True)
+        if last is None or seq <= last:
+            begin.update(stood, seq=seq)
+
     try:
-        events = _until(last, events_of(sid, url=url, data=data, key=key, config=config))
+        events = _until(last, events_of(sid, url=url, data=data, key=key, config=config, gone=gone))
         shown = events if as_json else _told(_paced(events, speed))
-        view = _folded(shown)
+        view = _folded(shown, begin)
     except StewardError as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -86,22 +94,21 @@ def _told(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield event
 
 
-def _folded(events: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    """How everything stands after the events; None if there are none."""
+def _folded(events: Iterator[dict[str, Any]], begin: dict[str, Any]) -> dict[str, Any] | None:
+    """How everything stands after the events; None if there are none. begin: what they begin with, once the first is
+    read, if older ones are gone."""
     from engine.codec import encode
     from engine.view import View
 
-    view, gone = View(), None
-    for event in events:
-        gone = event["seq"] - 1 if gone is None else gone
+    first = next(events, None)
+    view = View.from_json(begin) if begin else View()
+    for event in [] if first is None else itertools.chain([first], events):
         view.apply(encode(event))
-    return {"seq": view.seq, "gone": gone, **view.shown(VIEW_BYTES_MAX)} if view.seq else None
+    return {"seq": view.seq, **view.shown(VIEW_BYTES_MAX)} if view.seq else None
 
 
 def _standing(view: dict[str, Any]) -> Iterator[str]:
     yield f"\nafter event {view['seq']}:"
-    if view["gone"]:
-        yield f"  the log begins with event {view['gone'] + 1}: what was told before, and not since, is not shown here"
     for actor in view["actors"]:
         yield f"  {actor['actor']:24} {actor['kind']:14} {actor['state']}"
     for request in view["requests"]:

@@ -66,7 +66,7 @@ def log(
             address, secret = server_of(settings_of({"data": data}, config), url, key)
             events = followed(address, secret, sid, after, lambda said: click.echo(f"steward: {said}", err=True))
         else:
-            events = events_of(sid, url=url, data=data, key=key, config=config, after=after)
+            events = events_of(sid, url=url, data=data, key=key, config=config, after=after, gone=_gone)
         for event in events:
             click.echo(
                 json.dumps(event) if as_json else f"{event['seq']:6} {event['kind']:20} {json.dumps(event['data'])}"
@@ -76,6 +76,10 @@ def log(
         fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _gone(seq: int, data: dict[str, Any]) -> None:
+    click.echo(f"steward: events up to {seq} are not kept any more", err=True)
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,14 +26,22 @@ class NoSuchSession(StewardError):
 
 
 def events_of(
-    sid: str, *, url: str | None, data: Path | None, key: str | None, config: Path | None, after: int = 0
+    sid: str,
+    *,
+    url: str | None,
+    data: Path | None,
+    key: str | None,
+    config: Path | None,
+    after: int = 0,
+    gone: Callable[[int, dict[str, Any]], object],
 ) -> Iterator[dict[str, Any]]:
-    """Every event after a number, oldest first. Raises RemoteError, JournalError or NoSuchSession."""
+    """Every event after a number, oldest first. gone: as for remote.pages. Raises RemoteError, JournalError or
+    NoSuchSession."""
     settings = settings_of({"data": data}, config)
     if url is None and is_left(settings):
-        yield from _stored(settings, sid, after)
+        yield from _stored(settings, sid, after, gone)
         return
-    yield from pages(*server_of(settings, url, key), sid, after)
+    yield from pages(*server_of(settings, url, key), sid, after, gone)
 
 
 def is_left(settings: Settings) -> bool:
@@ -76,16 +84,24 @@ def _is_served(settings: Settings) -> bool:
     return True
 
 
-def _stored(settings: Settings, sid: str, after: int) -> Iterator[dict[str, Any]]:
+def _stored(
+    settings: Settings, sid: str, after: int, gone: Callable[[int, dict[str, Any]], object]
+) -> Iterator[dict[str, Any]]:
     """Read while no server holds the log; a server that starts meanwhile is told who does."""
     from engine.journal.sqlite import SqliteJournal
+    from engine.snapshot import decoded, view_in
+    from engine.view import STORED_BYTES_MAX
 
     async def read() -> list[bytes]:
         journal = SqliteJournal(settings.log_file)
         await journal.open()
         try:
-            if await journal.session(sid) is None:
+            row = await journal.session(sid)
+            if row is None:
                 raise NoSuchSession(f"no server runs on {settings.data}, and there is no session {sid} in its log")
+            if row.trimmed > after:
+                view = view_in(decoded((await journal.records(sid, 0, 1))[0]))
+                gone(view.seq, view.shown(STORED_BYTES_MAX))
             found, last = [], after
             while page := await journal.updates(sid, last, PAGE):
                 found += [text for _, text in page]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final
@@ -153,11 +153,16 @@ def _session(sid: str) -> str:
     return f"/v1/sessions/{quote(sid, safe='')}"
 
 
-def pages(url: str, key: str | None, sid: str, after: int) -> Iterator[Any]:
-    """Every event of a session's log after a number; 0: from the first that is kept."""
+def pages(
+    url: str, key: str | None, sid: str, after: int, gone: Callable[[int, dict[str, Any]], object]
+) -> Iterator[Any]:
+    """Every event of a session's log after a number; 0: from the first that is kept. gone: is told the last that is
+    not kept any more, and how everything stood after it, before the first event."""
     while True:
         begin = f"after={after}&" if after else ""
         page = fetch(url, key, f"{_session(sid)}/log?{begin}limit={PAGE}")
+        if "snap" in page:
+            gone(page["snap"]["seq"], page["snap"]["data"])
         yield from page["events"]
         if not page["events"] or page["next"] >= page["head"]:
             return

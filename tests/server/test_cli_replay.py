@@ -87,3 +87,29 @@ async def test_a_number_before_the_first_event_is_said(wire: Wire) -> None:
     done = await run(wire, "replay", sid, "--to", "0")
     assert (done.exit_code, "no event up to 0" in done.output) == (1, True)
     assert KEY not in done.output
+
+
+async def test_a_life_whose_beginning_is_gone_begins_where_it_is_kept(serving: Any, tmp_path: Path) -> None:
+    """L4: it is said what is missing, and how everything stood after it counts; from a server and from its files."""
+    wire: Wire = await serving(journal=SqliteJournal(tmp_path / "log.sqlite"), kept_events_max=100)
+    peer, welcome = await wire.create()
+    for c in range(1, 141):
+        await peer.cmd(c, "say", args={"text": f"t{c}"})
+        await peer.res(c)
+    sid = welcome["sid"]
+    session = await wire.parts.manager.find(sid)
+    assert session is not None
+    trimmed = session.log.trimmed
+    told = f"steward: events up to {trimmed} are not kept any more\n"
+    served = await run(wire, "replay", sid, "--json")
+    log = await run(wire, "log", sid, "--json")
+    early = await run(wire, "replay", sid, "--to", str(trimmed - 1))
+    assert f"has no event up to {trimmed - 1}" in early.stderr
+    await stop(wire.runner)
+    assert (served.stderr, log.stderr) == (told, told)
+    assert json.loads(log.stdout.splitlines()[0])["seq"] == trimmed + 1
+    stood = json.loads(served.stdout)
+    assert [one["data"]["text"] for one in stood["messages"]] == [f"t{c}" for c in range(1, 141)]
+    assert stood["state"] == "active"
+    left = await offline(tmp_path, "replay", sid, "--json", "--to", str(stood["seq"]))
+    assert (left.stderr, json.loads(left.stdout)) == (told, stood)
