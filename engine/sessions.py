@@ -15,6 +15,7 @@ from .admission import Admission
 from .archive import RETENTION_S, Archive
 from .arrivals import Arrivals
 from .audit import WRITTEN_OFF_MAX, WrittenOff
+from .backlog import LASTING
 from .clock import Clock
 from .errors import JournalError, Refused
 from .family import add_actor
@@ -79,7 +80,9 @@ class SessionManager:
         self._upkeep = Upkeep(
             self, self._roster, journal, self._recovery, self._archive, self._rest, self._tasks, idle_memory_s
         )
-        self.transfer = Transfer(self, self._roster, journal, self._archive, self._tasks, token_bytes)
+        self.transfer = Transfer(
+            self, self._roster, journal, self._archive, self._tasks, token_bytes, self._upkeep.doubt
+        )
         self._monitor = SessionHealthMonitor(self)
         self._watchdog = Watchdog()
         self.admission = Admission(lambda: self._watchdog.lag_s, self._store_moved, self.random)
@@ -218,6 +221,8 @@ class SessionManager:
         except BaseException:
             session.is_failed = True
             self._roster.places.give_back(row.user)
+            if session.log.error is not None and not isinstance(session.log.error, LASTING):
+                self._upkeep.doubt(row.sid)
             raise
         finally:
             self._roster.coming.discard(row.sid)

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from .admission import Admission
 from .archive import Archive
+from .backlog import LASTING
 from .clock import Clock
 from .errors import Fenced, JournalError, Refused
 from .founding import Founded, forked, imported
@@ -106,6 +107,7 @@ class Transfer:
         archive: Archive,
         tasks: EngineTasks,
         token_bytes: Callable[[int], bytes],
+        doubt: Callable[[str], None],
     ) -> None:
         self._house = house
         self._roster = roster
@@ -113,6 +115,7 @@ class Transfer:
         self._archive = archive
         self._tasks = tasks
         self._token_bytes = token_bytes
+        self._doubt = doubt
 
     async def take_out(self, sid: str) -> Parcel:
         """See read_parcel."""
@@ -200,6 +203,10 @@ class Transfer:
             await self._journal.append(founded.append)
         except Fenced:
             raise Refused("exists", f"there is a session {sid} here already") from None
+        except JournalError as error:
+            if not isinstance(error, LASTING):
+                self._doubt(sid)
+            raise
         finally:
             self._roster.coming.discard(sid)
         log.info("founded from another log, %d events", founded.row.seq, extra={"sid": sid})

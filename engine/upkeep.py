@@ -25,6 +25,7 @@ from .tasks import EngineTasks
 
 RECONCILE_S: Final = 300.0
 LOOK_S: Final = 30.0  # who has nothing to do leaves memory so much later than allowed, at most
+DOUBT_S: Final = 1.0  # whether a creation that failed was written all the same is asked so soon
 QUIET_LOOK_S: Final = 1.0  # who was woken for a deadline alone goes on, or again, so soon
 READ_AT_ONCE: Final = 64  # logs that are read together: all of them are in memory then
 DONE_AT_ONCE: Final = 512  # deeds that are begun together: the claims of so many sessions share a sync of the disk
@@ -60,6 +61,7 @@ class Upkeep:
         self._round_at = 0.0
         self._look_at = 0.0
         self._unsure_rounds = 0
+        self._is_turning = False
 
     async def start(self) -> None:
         """Bring every stored session back. Raises JournalError if the store does not even list them, StewardError if
@@ -77,6 +79,12 @@ class Upkeep:
         self._look_at = min(self._look_at, self._now() + QUIET_LOOK_S)
         self._arm()
 
+    def doubt(self, sid: str) -> None:
+        """The store said that it did not write a session, and may have: ask it what it has."""
+        self.unsure.add(sid)
+        self._round_at = min(self._round_at, self._now() + DOUBT_S)
+        self._arm()
+
     def _now(self) -> float:
         return self._house.clock.now()
 
@@ -85,8 +93,8 @@ class Upkeep:
 
     def _arm(self) -> None:
         self.stop()
-        if self._house.is_leaving:
-            return
+        if self._house.is_leaving or self._is_turning:
+            return  # at the end of the turn it is armed anew
         when = self._round_at
         if self._idle_memory_s is not None:
             when = min(when, self._look_at)
@@ -99,6 +107,7 @@ class Upkeep:
         self._tasks.start(self._turn(), "upkeep")
 
     async def _turn(self) -> None:
+        self._is_turning = True
         try:
             if self._now() >= self._round_at:
                 self._round_at = self._now() + self._recovery.pause_s(0)  # should this one fail
@@ -107,6 +116,7 @@ class Upkeep:
                 self._look_at = self._now() + LOOK_S
                 await self._carry_out(reconcile(None, self._rest.views(), self._now(), self._terms()), {})
         finally:
+            self._is_turning = False
             self._arm()
 
     async def _round(self, *, is_start: bool = False) -> None:

@@ -16,6 +16,10 @@ from engine.testing.away import Disk
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time
 from engine.upkeep import RECONCILE_S
+from server.auth import Credentials, new_token
+from server.config import Settings
+from server.desk import Desk
+from server.frames import Create
 
 COMPILED = machines(Path(__file__).parent / "files" / "small.yaml", small_handlers)
 
@@ -61,6 +65,23 @@ async def test_a_creation_whose_answer_was_lost_ends_by_itself() -> None:
         (row,) = await disk.sessions()
         assert row.ended_at is not None
         assert (r.manager.live, r.manager.created, r.manager.finished) == (0, 1, 1)
+
+
+@in_virtual_time
+async def test_the_client_of_such_a_creation_does_not_wait_for_the_next_round() -> None:
+    """L12: its token is known then, so it is asked to come again, and finds within seconds what became of it."""
+    disk = Disk()
+    async with Rig(COMPILED, journal=disk) as r:
+        desk, token = Desk(r.manager, Credentials(Settings(open=True), None)), new_token()
+        disk.is_unsure = True
+        with pytest.raises(JournalError):
+            await desk.resume_or_create(token, Create.model_validate({}), None)
+        disk.is_unsure = False
+        with pytest.raises(JournalError, match="try again"):
+            await desk.resume_or_create(token, Create.model_validate({}), None)
+        await r.advance(5)
+        found = await desk.resume_or_create(token, Create.model_validate({}), None)
+        assert [row.sid for row in await disk.sessions()] == [found.session.sid]
 
 
 @in_virtual_time
