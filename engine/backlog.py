@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from .admission import Admission
-from .errors import Busy, Corrupt, Fenced, JournalError, UnknownFormat
+from .errors import Busy, Corrupt, Fenced, JournalError, UnknownFormat, Violation
 from .journal.base import Append, Journal
 from .tasks import engine_context
 
@@ -23,7 +23,7 @@ BUSY_RETRY_S: Final = 0.01  # until a full queue of the store is looked at again
 RETRY_S: Final = 0.1  # until a store that failed is tried again; doubled each time, up to …
 RETRY_MAX_S: Final = 5.0
 STALL_MAX_S: Final = 300.0  # so much of a session's work may be lost at most: then it is rebuilt from its log
-LASTING: Final = (Fenced, Corrupt, UnknownFormat)  # asking again does not help
+LASTING: Final = (Fenced, Violation, Corrupt, UnknownFormat)  # asking again does not help
 
 log = logging.getLogger("steward.log")
 

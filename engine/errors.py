@@ -136,6 +136,11 @@ class Fenced(JournalError):
     """The store's: another writer owns the session now, or the revision is not the next one."""
 
 
+class Violation(JournalError):
+    """The asker's: what is to be written breaks a rule that every log keeps (a token is known already, a trim goes
+    too far). The store is well, and asking again does not help."""
+
+
 class Corrupt(JournalError):
     """The store's: what it holds is not what was written. It is left as it is, never served, and asking again does
     not help. sid: whose log; "" if it is not one session's."""

@@ -48,7 +48,9 @@ class Desk:
 
     async def resume(self, token: str) -> Right:
         """What token opens. Raises Fault("no_valid_token"), the same for every way of not being valid."""
-        row = await self.manager.token(digest_of(token))
+        return await self._opened(await self.manager.token(digest_of(token)))
+
+    async def _opened(self, row: TokenRow | None) -> Right:
         session = None if row is None else await self.manager.find(row.sid)
         if row is None or session is None:
             # A server that leaves wakes nobody: the session is its successor's, and the token as good as ever.
@@ -58,11 +60,9 @@ class Desk:
     async def resume_or_create(self, token: str, create: Create | None, auth: str | None) -> Right:
         """A known token resumes, whatever create says; so a lost welcome makes no second session (L12)."""
         async with self._one_at_a_time(digest_of(token)):
-            try:
-                return await self.resume(token)
-            except Fault as unknown:
-                if create is None or unknown.name != "no_valid_token":
-                    raise
+            row = await self.manager.token(digest_of(token))
+            if row is not None or create is None:
+                return await self._opened(row)
             caller = await self.caller(auth)
             return await self._create(token, self._data(create), caller)
 

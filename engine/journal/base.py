@@ -94,10 +94,10 @@ class Journal(Protocol):
         """Queue one commit; appends of one session are written in the order of the calls.
 
         The future resolves when the commit is durable, or raises Fenced (rev or fence is not the expected one:
-        another writer) or JournalError (the store refuses, or is not open); nothing was written then, and a later
-        append of the same session that was queued behind it is refused too. (A store that lost sight of what it
-        wrote may raise JournalError for a commit that is there; session() tells.) Raises Busy at once when
-        APPENDS_QUEUED_MAX appends or APPEND_BYTES_QUEUED_MAX bytes wait.
+        another writer), Violation (a token is known already, a trim goes too far) or JournalError (the store refuses,
+        or is not open); nothing was written then, and a later append of the same session that was queued behind it is
+        refused too. (A store that lost sight of what it wrote may raise JournalError for a commit that is there;
+        session() tells.) Raises Busy at once when APPENDS_QUEUED_MAX appends or APPEND_BYTES_QUEUED_MAX bytes wait.
         """
 
     async def claim(self, sid: str) -> SessionRow:

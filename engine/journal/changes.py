@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Protocol
 
-from ..errors import Fenced, JournalError
+from ..errors import Fenced, JournalError, Violation
 from .base import Append, SessionRow, TokenRow
 
 
@@ -146,7 +146,7 @@ def _trim_refusal(append: Append, seq: int) -> JournalError | None:
     last = seq + len(append.updates)
     if append.trim is None or (append.trim.records <= append.rev and append.trim.updates <= last):
         return None
-    return JournalError(
+    return Violation(
         f"revision {append.rev} of session {append.sid} ends at update {last}: it cannot let go of records below "
         f"{append.trim.records} and updates up to {append.trim.updates}"
     )
@@ -156,11 +156,11 @@ def _token_refusal(tables: Tables, append: Append) -> JournalError | None:
     if not append.tokens:
         return None
     if any(token.sid != append.sid for token in append.tokens):
-        return JournalError(f"a commit of session {append.sid} may not give rights to another one")
+        return Violation(f"a commit of session {append.sid} may not give rights to another one")
     digests = {token.digest for token in append.tokens}
     known = filter(None, map(tables.token, digests))
     if len(digests) < len(append.tokens) or any(not _is_ending(token, append) for token in known):
-        return JournalError(f"a token of session {append.sid} is known already")
+        return Violation(f"a token of session {append.sid} is known already")
     return None
 
 

@@ -8,14 +8,21 @@ from pathlib import Path
 import pytest
 import small_handlers
 
-from engine.errors import Corrupt, Fenced, StewardError
+from engine.errors import Corrupt, Fenced, JournalError, StewardError
+from engine.journal.base import TokenRow
 from engine.journal.memory import MemoryJournal
 from engine.records import Command
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
+from server.auth import Credentials, digest_of, new_token
+from server.codes import Fault
+from server.config import Settings
+from server.desk import Desk
+from server.frames import Create
 
 SMALL = Path(__file__).parent / "files" / "small.yaml"
 COMPILED = machines(SMALL, small_handlers)
+TOKEN = new_token()
 
 
 @in_virtual_time
@@ -159,6 +166,50 @@ async def test_a_log_that_turns_out_damaged_on_the_way_is_given_up() -> None:
         await r.send(session, "say", {"text": "lost"}, command=Command("c", 1, "x"))
         await r.advance(60)
         assert "record 1 is not as it was written" in r.manager.unreadable[session.sid]
+
+
+def right(sid: str) -> TokenRow:
+    return TokenRow(digest_of(TOKEN), sid, "t.1", "control")
+
+
+@in_virtual_time
+async def test_a_commit_that_breaks_a_rule_says_nothing_of_the_store() -> None:
+    """C7: a token that is known costs whoever came with it; the store is well, and neighbours are served."""
+    async with Rig(COMPILED) as r:
+        session = await r.create(token=right)
+        told: list[str] = []
+        session.log.watch_notes(lambda kind, _: told.append(kind))
+        with pytest.raises(JournalError, match="is known already"):
+            await r.manager.create(token=right)
+        assert not r.manager.admission.is_degraded
+        assert (await r.send(session, "say", {"text": "on"})).status == "done"
+        await r.advance(10)
+        assert (told, len(await r.journal.sessions()), r.manager.live) == ([], 1, 1)
+
+
+def test_the_client_of_a_session_that_cannot_be_read_is_told_so() -> None:
+    """R4, C7: it says hello with `create` each time, as clients do, and may not be sent round in circles for that."""
+    journal = Damaged()
+
+    async def first() -> str:
+        r = Rig(COMPILED, journal=journal)
+        await r.manager.start()
+        session = await r.create(token=right)
+        await r.manager.shutdown(10)
+        return session.sid
+
+    async def second(lost: str) -> None:
+        journal.lost.add(lost)
+        async with Rig(COMPILED, journal=journal) as r:
+            desk = Desk(r.manager, Credentials(Settings(open=True), None))
+            for _ in range(2):
+                with pytest.raises(Fault) as told:
+                    await desk.resume_or_create(TOKEN, Create.model_validate({}), None)
+                assert told.value.name == "no_valid_token"
+            assert (await desk.resume_or_create(new_token(), Create.model_validate({}), None)).session.sid != lost
+            assert (await journal.sessions())[0].sid == lost
+
+    run_virtual(second(run_virtual(first())))
 
 
 @in_virtual_time

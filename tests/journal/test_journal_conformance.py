@@ -152,7 +152,7 @@ async def test_an_append_the_store_cannot_take_spoils_none_of_its_batch(journal:
         creation("s.three"),
         commit(2, b"a", sid="s.one"),
     ]
-    assert await settle(*map(journal.append, appends)) == ["ok", "JournalError", "ok", "ok"]
+    assert await settle(*map(journal.append, appends)) == ["ok", "Violation", "ok", "ok"]
     assert [found.sid for found in await journal.sessions()] == ["s.one", "s.three"]
     assert await journal.token(right("t").digest) == right("t")
 
