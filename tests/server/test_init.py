@@ -25,7 +25,7 @@ ROOT: Final = Path(__file__).parents[2]
 # -I: no PYTHONPATH, and the folder it runs in is not on the path; as it is for the command that is installed.
 STEWARD: Final = (sys.executable, "-I", "-c", "import sys; from server.cli import main; sys.exit(main())")
 COMMAND_S: Final = 100.0
-ANSWER_S: Final = 10.0
+ANSWER_S: Final = 30.0
 SAYS: Final = {"minimal": "one two three", "chess": "e2e4", "support": "what does a lamp cost?"}
 OPTIONS: Final = {"minimal": {"greeting": "So far"}, "chess": {"white": "human", "plies": 4}, "support": {}}
 

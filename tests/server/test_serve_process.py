@@ -43,7 +43,7 @@ async def test_one_signal_stops_it_and_sessions_go_on_in_the_next(serve: Any, nu
     server.process.send_signal(number)
     assert await peer.closed() == 4000
     assert await server.code() == 0
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
     assert not (server.data / "address").exists()
 
     successor = await (await serve("--port", "0")).ready()
@@ -81,7 +81,7 @@ async def test_a_second_signal_ends_the_grace(serve: Any) -> None:
     assert await peer.closed() == 4000
     server.process.send_signal(signal.SIGTERM)
     await server.code()
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 40
 
 
 async def test_a_second_signal_ends_a_process_that_is_stuck(serve: Any) -> None:
@@ -95,7 +95,7 @@ async def test_a_second_signal_ends_a_process_that_is_stuck(serve: Any) -> None:
     server.process.send_signal(signal.SIGINT)
     server.process.send_signal(signal.SIGTERM)
     assert await server.code() == 70
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
 
 
 @pytest.mark.parametrize("times", [1, 2])
