@@ -31,14 +31,20 @@ class Founded:
     image: SessionImage
 
 
-def imported(parcel: Parcel, plans: Mapping[str, KindPlan], now: float) -> Founded:
-    """The same session, for a store that does not have it. Raises ParcelError or Refused (lost_states)."""
+def imported(parcel: Parcel, plans: Mapping[str, KindPlan], now: float, epoch: str) -> Founded:
+    """The same session, for a store that does not have it. Raises ParcelError or Refused (lost_states).
+
+    epoch: of its log from now on. What was exported may live on, and go other ways under the same numbers: a client of
+    the one must not take the other for it (L1, L4). Only an ended log is the same for ever, and keeps its own.
+    """
     image = _image(parcel, len(parcel.records))
     _refuse_lost(image, plans)
     for actor in image.actors.values():
         _move(actor, _renamed)
     image.pending = _moved_mail(image, _renamed)
     row = replace(parcel.row, rev=0, first_rev=1)
+    if row.ended_at is None:
+        row = replace(row, epoch=epoch)
     return _found(parcel, image, row, parcel.updates, parcel.tokens, now)
 
 

@@ -152,7 +152,8 @@ class Transfer:
     async def _take_in(self, text: bytes) -> Session:
         # In a thread: megabytes of JSON would hold up every other session.
         parcel = await asyncio.to_thread(unpack, text)
-        founded = await asyncio.to_thread(imported, parcel, self._house.plans, self._house.clock.now())
+        epoch = self._token_bytes(6).hex()
+        founded = await asyncio.to_thread(imported, parcel, self._house.plans, self._house.clock.now(), epoch)
         await self._refuse_known(founded)
         if founded.row.ended_at is None:
             return await self._begin(founded)
