@@ -214,6 +214,10 @@ export class Client extends EventTarget {
   #result(frame) {
     const waiting = this.#pending.get(frame.c);
     if (waiting === undefined) return;
+    if (typeof frame.err?.retry_ms === "number") {
+      this.#askAgain(waiting.frame, frame.err.retry_ms);
+      return;
+    }
     const [lowest] = this.#pending.keys();
     this.#pending.delete(frame.c);
     waiting.resolve(frame);
@@ -222,6 +226,14 @@ export class Client extends EventTarget {
     for (const { frame: held } of this.#pending.values()) {
       if (held.c >= lowest + UNANSWERED_MAX && held.c < next + UNANSWERED_MAX) this.#send(held);
     }
+  }
+
+  /** Nothing was decided about this command: the same is sent again, or its number would be missing before the next. */
+  #askAgain(frame, ms) {
+    const socket = this.#socket; // a later one gets it after its welcome
+    setTimeout(() => {
+      if (socket === this.#socket && this.#pending.has(frame.c)) this.#send(frame);
+    }, ms);
   }
 
   #closed(code) {

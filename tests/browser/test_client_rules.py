@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.e2e
 EMPTY: Final = "<!doctype html><title>Empty</title>"
 STEP_MS: Final = 50
 STEPS_MAX: Final = 400
+ANSWER_S: Final = 20.0
+AWAY_MS: Final = 600_000  # the page's clock goes on by itself too
 BACKOFF_MS: Final = 1_000  # at most, before the first dial that is tried again
 OPEN: Final = """async (url) => {
   const { Client } = await import("/static/client.js");
@@ -43,16 +46,23 @@ def events(*numbers: int) -> list[dict[str, Any]]:
 
 @dataclass
 class Script:
-    """dials: for each connection what is sent after its hello, and the code it is closed with; None: it stays."""
+    """dials: for each connection what is sent after its hello, and the code it is closed with; None: it stays.
+    answers: for each command the `res` it gets, without its number; none: it waits."""
 
     dials: Sequence[tuple[Sequence[dict[str, Any]], int | None]]
     hellos: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    commands: asyncio.Queue[dict[str, Any]] = field(default_factory=asyncio.Queue)
 
     def __call__(self, socket: WebSocketRoute) -> None:
         frames, code = self.dials[len(self.hellos)]
 
         async def answer(text: str | bytes) -> None:
             frame = json.loads(text)
+            if frame["t"] == "cmd":
+                self.commands.put_nowait(frame)
+                if self.answers:
+                    socket.send(json.dumps({"t": "res", "c": frame["c"], **self.answers.pop(0)}))
             if frame["t"] != "hello":
                 return
             self.hellos.append(frame)
@@ -170,3 +180,29 @@ async def test_a_snapshot_sets_the_number_to_go_on_from(visitor: Visitor) -> Non
     told = await until(page, "told.applied.at(-1) === 42")
     assert told["applied"] == ["begin", 1, "snap", 41, 42]
     assert script.hellos[1]["cur"] == {"epoch": "A", "seq": 41}
+
+
+async def test_a_command_of_which_nothing_was_decided_is_sent_again_unchanged(visitor: Visitor) -> None:
+    """Rule 4: its number is not answered. Given up, it would be missing before the next ones, which a server that knows
+    nothing of this client yet takes for a beginning that it has forgotten (L5)."""
+    away = {
+        "ok": False,
+        "err": {"code": "store_unavailable", "msg": "the store takes nothing now", "retry_ms": AWAY_MS},
+    }
+    patient = {**welcome("A"), "limits": {"dead_ms": 100 * AWAY_MS}}
+    script = Script([([patient], None), ([patient], None)], answers=[away, away])
+    page = await played(visitor, script)
+    await until(page, "told.status?.status === 'live'")
+    await page.evaluate("void client.command('say', { text: 'a' }).then((res) => { told.res = res; })")
+    sent = {"t": "cmd", "c": 1, "name": "say", "args": {"text": "a"}, "to": "/"}
+    for _ in range(2):
+        assert await asyncio.wait_for(script.commands.get(), ANSWER_S) == sent
+        await page.clock.run_for(AWAY_MS / 2)
+        assert script.commands.empty()
+        await page.clock.run_for(AWAY_MS / 2)
+    assert await asyncio.wait_for(script.commands.get(), ANSWER_S) == sent
+    script.answers.append({"ok": True})
+    await page.evaluate("client.cut(0)")
+    told = await until(page, "told.res")
+    assert told["res"]["ok"]
+    assert await asyncio.wait_for(script.commands.get(), ANSWER_S) == sent
