@@ -17,6 +17,7 @@ from engine.errors import Fenced, JournalError, LimitExceeded
 from engine.journal.base import SessionRow, TokenRow
 from engine.journal.memory import MemoryJournal
 from engine.records import Command
+from engine.recovery import SLICE
 from engine.session import Session
 from engine.testing.away import Disk
 from engine.testing.rig import Rig, machines
@@ -372,3 +373,28 @@ async def test_whoever_wakes_or_ends_while_the_store_is_read_costs_the_round_not
         assert stolen.sid in r.manager.unreadable
         assert "upkeep failed" not in caplog.text
         assert (r.manager.live, r.manager.finished) == ((0, 1) if is_ended else (1, 0))
+
+
+async def turns_until_awake(r: Rig, sayings: int) -> int:
+    """How many turns of the loop a neighbour has while a session that has slept is read back."""
+    session = await r.create()
+    for n in range(sayings):
+        await r.send(session, "say", {"text": str(n)})
+    r.attachment.detach()
+    await r.advance(200)
+    turns = 0
+    waking = asyncio.ensure_future(r.manager.find(session.sid))
+    while not waking.done():
+        turns += 1
+        await asyncio.sleep(0)
+    woken = waking.result()
+    assert woken is not None
+    assert len(woken.data.get("said", ())) == sayings
+    return turns
+
+
+@in_virtual_time
+async def test_a_long_log_that_is_read_back_delays_nobody_for_long() -> None:
+    """C7: it is folded a slice in a turn of the loop, so that a hello of one sleeper costs its neighbours little."""
+    async with rig() as r:
+        assert await turns_until_awake(r, 5 * SLICE) >= await turns_until_awake(r, 0) + 5
