@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +258,16 @@ STEPS = st.lists(
         st.sampled_from(["say", "pass_on", "visit", "look", "nothing"]),
     ),
     max_size=10,
-)
+).map(lambda steps: list(within_a_day(steps)))
+
+
+def within_a_day(steps: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
+    """After that the log of a session in memory is trimmed, of one that sleeps not; and what ended is dropped."""
+    left_s = 22 * HOUR
+    for pause_s, what in steps:
+        left_s -= pause_s
+        if left_s >= 0:
+            yield pause_s, what
 
 
 async def life(steps: list[tuple[float, str]], idle_memory_s: float | None) -> tuple[Any, ...]:
