@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -197,6 +198,7 @@ async def serve(settings: Settings, stopper: Stopper, announce: Callable[[str, s
     Raises StartError, SpecError, RegistryError or JournalError if it cannot start.
     """
     stopper.bind(asyncio.get_running_loop())
+    _wait_for_children_without_threads()
     running = asyncio.create_task(_run(settings, stopper, announce), name="server")
     asked = asyncio.create_task(stopper.asked(), name="signal")
     await asyncio.wait({running, asked}, return_when=asyncio.FIRST_COMPLETED)
@@ -238,6 +240,15 @@ async def _run(settings: Settings, stopper: Stopper, announce: Callable[[str, st
             await stop(runner)
     finally:
         listener.close()
+
+
+def _wait_for_children_without_threads() -> None:
+    """Python 3.11 starts a thread for every child process and waits until it runs, which on a busy machine holds up
+    the loop for as long as the watchdog lets a handler; later versions use the kernel's descriptors by themselves."""
+    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
 
 
 def _forget_address(file: Path) -> None:

@@ -40,6 +40,7 @@ async def serious(page: Page, *places: str) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(300)  # axe looks at every pair of colours
 async def test_axe_finds_nothing_serious(browser: Browser, served: Served) -> None:
     """Before a session, in one, after things were broken, at its end, in its past, and in the large picture."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
@@ -63,6 +64,7 @@ async def test_axe_finds_nothing_serious(browser: Browser, served: Served) -> No
     assert visitor.faults == []
 
 
+@pytest.mark.timeout(300)
 async def test_axe_finds_nothing_serious_where_a_person_is_needed(browser: Browser, served: Served) -> None:
     """With an approval open in a talk, and with a session that waits in `error`."""
     context = await browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")

@@ -29,6 +29,7 @@ from engine.journal.memory import MemoryJournal
 from engine.testing.rig import machines
 from engine.testing.virtual import VirtualLoop
 from server.auth import digest_of
+from server.desk import Right
 from tests.server import wire_handlers
 from tests.server.conftest import LIFECYCLE
 from tests.server.long import size
@@ -185,7 +186,7 @@ class Wire(RuleBasedStateMachine):
         session = self.run(self._find())
         if session is None or session.is_ended:
             return
-        token_id, token = self.run(self.server.desk.grant(session, "observe"))
+        token_id, token = self.run(self.server.desk.grant(Right(session, "control", ""), "observe"))
         guest = Client(self.truth, token, "", role="observe")
         guest.dial(self.run(self._accept()))
         self.settle()
