@@ -125,6 +125,10 @@ class Line:
                 writer.write(frame[: len(frame) // 2])
                 await writer.drain()
                 return False
+            case "drop" if not self._plan.is_servers:
+                # A client's commands have no order but the connection's, and no network takes one from the middle.
+                await asyncio.sleep(self._plan.seconds)
+                return False
             case "drop":
                 # What comes after it is delivered for a moment: whoever does not look at numbers would be deceived.
                 asyncio.get_running_loop().call_later(self._plan.seconds, self._client[1].transport.abort)
