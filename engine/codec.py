@@ -14,6 +14,11 @@ def encode(value: Any) -> bytes:
     return bytes(memoryview(orjson.dumps(value)))
 
 
+def encode_sorted(value: Any) -> bytes:
+    """As encode(), with keys in one order: the same text for equal values."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
 def decode(text: bytes | str) -> Any:
     """Raises ValueError if text is not JSON."""
     return orjson.loads(text)

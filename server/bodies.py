@@ -87,7 +87,7 @@ async def read_body(request: web.Request, model: type[Model], most: int = COMMAN
         plain = decode(text)
     except ValueError:
         raise Fault("bad_frame", "the body is not JSON") from None
-    if is_deeper(plain, NESTING_MAX):
+    if is_deeper(text, plain):
         raise Fault("bad_frame", f"values may be nested {NESTING_MAX} deep")
     try:
         return model.model_validate(plain)

@@ -116,7 +116,7 @@ def parse(text: bytes) -> ClientFrame:
         plain = decode(text)
     except ValueError:
         raise BadFrame("the frame is not JSON") from None
-    if is_deeper(plain, NESTING_MAX):
+    if is_deeper(text, plain):
         raise BadFrame(f"values may be nested {NESTING_MAX} deep")
     try:
         return _CLIENT_FRAME.validate_python(plain)
@@ -124,11 +124,16 @@ def parse(text: bytes) -> ClientFrame:
         raise BadFrame(explain(error)) from None
 
 
-def is_deeper(value: Any, most: int) -> bool:
+def is_deeper(text: bytes, plain: Any) -> bool:
+    """Whether what text says, plain, is nested deeper than NESTING_MAX. What opens no more than that never is."""
+    return text.count(b"{") + text.count(b"[") > NESTING_MAX and _is_deeper(plain, NESTING_MAX)
+
+
+def _is_deeper(value: Any, most: int) -> bool:
     if isinstance(value, dict):
-        return most == 0 or any(is_deeper(item, most - 1) for item in value.values())
+        return most == 0 or any(_is_deeper(item, most - 1) for item in value.values())
     if isinstance(value, list):
-        return most == 0 or any(is_deeper(item, most - 1) for item in value)
+        return most == 0 or any(_is_deeper(item, most - 1) for item in value)
     return False
 
 

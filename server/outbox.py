@@ -12,12 +12,13 @@ import heapq
 import itertools
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
 
 from engine.errors import Overtaken
 from engine.session import Session
@@ -51,6 +52,13 @@ def limit_buffers(transport: asyncio.WriteTransport) -> None:
             kernel.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
 
 
+def _head(size: int) -> bytes:
+    """Of a whole text frame, which a server does not mask (RFC 6455, 5.2)."""
+    if size < 126:
+        return b"\x81%c" % size
+    return struct.pack("!BBH", 0x81, 126, size) if size < 65_536 else struct.pack("!BBQ", 0x81, 127, size)
+
+
 class Socket(web.WebSocketResponse[Any]):
     """aiohttp's WebSocket without three of its habits: pings without jitter; a close from another task than the
     reader's that does not wait for the peer's, so that a reset may overtake it; and 1009 for a large frame."""
@@ -65,7 +73,20 @@ class Socket(web.WebSocketResponse[Any]):
             decode_text=False,
         )
         self.transport: asyncio.WriteTransport | None = None
+        self._drain: Callable[[], Awaitable[None]]
         self._has_said_close = False
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        self._drain = request.writer.drain
+        return await super().prepare(request)
+
+    async def send_texts(self, payloads: Sequence[bytes]) -> None:
+        """Send text frames in one write: each call of the kernel costs as much as all else that a frame needs.
+        Raises ConnectionError."""
+        if self.closed or self.transport is None or self.transport.is_closing():
+            raise ConnectionResetError("the connection is closed")
+        self.transport.write(b"".join([part for payload in payloads for part in (_head(len(payload)), payload)]))
+        await self._drain()
 
     async def say_close(self, fault: Fault) -> None:
         """Send why and our half of the close handshake; the reader waits for the other half."""
@@ -111,6 +132,8 @@ class Outbox:
         self._read: dict[str, int] = {}  # unfinished message -> how many characters of it the peer was sent
         self._has_beat = False
         self._goaway: bytes | None = None
+        self._frames: list[bytes] = []  # about to be written
+        self._frames_bytes = 0
         self._unwatch: list[Callable[[], object]] = []
         limit_buffers(transport)
 
@@ -182,16 +205,12 @@ class Outbox:
             self._wake.clear()
             await self._send_all()
         if self.fault is not None:
-            await self._send_goaway()
+            self._put_goaway()
+            await self._flush()
             await self._socket.say_close(self.fault)
 
-    async def _send_goaway(self) -> None:
-        if self._goaway is not None:
-            payload, self._goaway = self._goaway, None
-            await self._send(payload)
-
     async def _send_all(self) -> None:
-        await self._send_due()
+        self._put_due()
         session = self._session
         while session is not None and not self.is_stopped() and (self._is_lost or self._cursor < session.log.head):
             if self._is_lost:
@@ -202,6 +221,7 @@ class Outbox:
             await self._send(self._notes.pop(0))
         if session is not None:
             await self._send_streams(session)
+        await self._flush()
         if session is not None and session.is_ended and self._cursor >= session.log.seq:
             self._on_ended()
 
@@ -215,16 +235,16 @@ class Outbox:
         for seq, update in page:
             if self.is_stopped():
                 return
-            await self._send(frames.ev(frames.shown(session.sid, seq, update)))
             self._cursor = seq
-            await self._send_due()
+            await self._send(frames.ev(frames.shown(session.sid, seq, update)))
+            self._put_due()
 
     async def _send_snap(self, session: Session) -> None:
         seq, data = await session.snap(SNAP_BYTES_MAX)
         self._is_lost = False
         self._cursor = seq
         await self._send(frames.frame("snap", seq=seq, data=data))
-        await self._send_due()
+        self._put_due()
 
     async def _send_streams(self, session: Session) -> None:
         """What is new in the messages that are being written; of one just found, all there is so far."""
@@ -237,23 +257,44 @@ class Outbox:
                 self._read[msg] = len(stream.text)
                 await self._send(frames.frame("note", kind=CHUNK, data=stream.chunk(msg, at)))
 
-    async def _send_due(self) -> None:
-        """What does not wait for the log: goaway, the welcome, pings, and results whose events were sent."""
-        await self._send_goaway()
-        if self._welcome is not None and not self.is_stopped():
-            payload, self._welcome = self._welcome, None
-            await self._send(payload)
-        while self._results and self._results[0][0] <= self._cursor and not self.is_stopped():
-            await self._send(heapq.heappop(self._results)[2])
+    def _put_due(self) -> None:
+        """What does not wait for the log: goaway, the welcome, and results whose events are on their way."""
+        self._put_goaway()
+        if self.is_stopped():
+            return
+        if self._welcome is not None:
+            self._put(self._welcome)
+            self._welcome = None
+        while self._results and self._results[0][0] <= self._cursor:
+            self._put(heapq.heappop(self._results)[2])
             self._room.set()
+
+    def _put_goaway(self) -> None:
+        if self._goaway is not None:
+            self._put(self._goaway)
+            self._goaway = None
+
+    def _put(self, payload: bytes) -> None:
+        self._frames.append(payload)
+        self._frames_bytes += len(payload)
+
+    async def _send(self, payload: bytes) -> None:
+        """Put a frame behind the others, and wait for the socket where they are many."""
+        self._put(payload)
+        if self._frames_bytes >= UNSENT_BYTES_MAX:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Write what was put together."""
         if self._has_beat and not self.is_stopped():
             self._has_beat = False
             await self._socket.ping()
-            await self._send(frames.frame("ping", head=self._session.log.head if self._session else 0))
-
-    async def _send(self, payload: bytes) -> None:
-        self.written += len(payload)
-        await self._socket.send_frame(payload, WSMsgType.TEXT)
+            self._put(frames.frame("ping", head=self._session.log.head if self._session else 0))
+        if self._frames:
+            payloads, self._frames = self._frames, []
+            self.written += self._frames_bytes
+            self._frames_bytes = 0
+            await self._socket.send_texts(payloads)
 
     def _note(self, kind: str, data: Any) -> None:
         if kind == CHUNK and data["text"]:

@@ -7,12 +7,12 @@ does it. So every rule here is tested by calling it.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from engine.codec import encode_sorted
 from engine.errors import Refused
 
 from .codes import Fault
@@ -261,5 +261,4 @@ class ConnectionCore:
 
 def digest(name: str, args: dict[str, Any], to: str) -> str:
     """What makes two commands of one number the same. ttl_ms is no part of it: it shrinks with every resend."""
-    text = json.dumps([name, to, args], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(encode_sorted([name, to, args])).hexdigest()[:32]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -88,6 +89,10 @@ class LineSocket(Socket):
 
     async def send_frame(self, message: bytes, opcode: WSMsgType, compress: int | None = None) -> None:
         await self._line.put(opcode, message)
+
+    async def send_texts(self, payloads: Sequence[bytes]) -> None:
+        for payload in payloads:
+            await self._line.put(WSMsgType.TEXT, payload)
 
     async def ping(self, message: bytes = b"") -> None:
         await self._line.put(WSMsgType.PING, message)
