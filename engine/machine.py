@@ -13,12 +13,10 @@ model whose callback waits for the first model waits for ever; with the stock cl
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Final
+from functools import partial
+from typing import Any, Final
 
 from transitions import MachineError
 from transitions.core import listify
@@ -31,6 +29,7 @@ from transitions.extensions.asyncio import (
     AsyncTransition,
 )
 
+from . import turns
 from .errors import StewardError
 from .plain_model import ModelContext, PlainCondition, free_attribute
 from .plan import Call, KindPlan, compile_plans
@@ -38,22 +37,6 @@ from .ready import MACHINE_PARTS, VERSION, Noticing, Rows, Stock, rows_of
 from .registry import Registry
 from .spec import Spec
 
-log = logging.getLogger("steward.machine")
-
-
-class Turn:
-    """One trigger from outside a model's callbacks. It is over when its transition is; what it left running then
-    waits for a turn like everybody else."""
-
-    __slots__ = ("has_begun", "is_over", "model")
-
-    def __init__(self, model: Any) -> None:
-        self.model = model
-        self.has_begun = False
-        self.is_over = False
-
-
-_inside: contextvars.ContextVar[tuple[Turn, ...]] = contextvars.ContextVar("steward_turns", default=())
 _SIGNATURE: Final = inspect.signature(AsyncMachine.__init__)
 
 
@@ -110,7 +93,7 @@ class LifecycleEvent(Noticing, AsyncEvent):
         ready = self.ready.get(value)
         if ready is None or ready.version != VERSION.now:
             ready = self._make_ready(value)
-        if ready.rows is None or id(model) in LifecycleMachine._turns:
+        if ready.rows is None or id(model) in turns.TAKEN:
             return await super().trigger(model, *args, **kwargs)
         for prepare, checks, before, has_dest, source, dest, enter, after in ready.rows:
             for call, is_async in prepare:
@@ -174,9 +157,6 @@ class LifecycleMachine(AsyncMachine):
     state_cls = LifecycleState  # type: ignore[assignment]  # the library's stubs name the nested one
     transition_cls = LifecycleTransition
     event_cls = LifecycleEvent
-    # Of all machines together, because a model may have several.
-    _turns: ClassVar[dict[int, tuple[asyncio.Lock, int]]] = {}
-    _running: ClassVar[set[asyncio.Task[Any]]] = set()  # a loop keeps only weak references to its tasks
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.plan: KindPlan | None = None
@@ -253,38 +233,7 @@ class LifecycleMachine(AsyncMachine):
         """Nothing: triggers of a model take turns."""
 
     async def process_context(self, func: Any, model: Any) -> Any:
-        """Run one trigger as a task of its own, so that cancelling the caller leaves it whole (M6); triggers from
-        outside take turns, one from inside a callback runs within its parent, as in the stock class."""
-        if any(turn.model is model and not turn.is_over for turn in _inside.get()):
-            return await self._process_async(func, model)
-        turn = Turn(model)
-        task = asyncio.ensure_future(self._in_turn(turn, func))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if turn.has_begun:
-                task.add_done_callback(_report_unheard)
-            else:
-                task.cancel()
-            raise
-
-    async def _in_turn(self, turn: Turn, func: Any) -> Any:
-        key = id(turn.model)
-        lock, users = self._turns.get(key, (asyncio.Lock(), 0))
-        self._turns[key] = (lock, users + 1)
-        _inside.set((*_inside.get(), turn))
-        try:
-            async with lock:
-                turn.has_begun = True
-                return await self._process_async(func, turn.model)
-        finally:
-            turn.is_over = True
-            users = self._turns[key][1] - 1
-            self._turns[key] = (lock, users)
-            if not users:
-                del self._turns[key]
+        return await turns.take(model, partial(self._process_async, func, model))
 
 
 _METHODS: Final = (
@@ -297,12 +246,6 @@ _STOCK: Final = Stock(
     AsyncCondition,
     tuple((name, getattr(LifecycleMachine, name)) for name in _METHODS),
 )
-
-
-def _report_unheard(task: asyncio.Task[Any]) -> None:
-    """Log the error of a transition whose caller was cancelled: nobody else hears of it."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a transition failed after its caller was cancelled", exc_info=error)
 
 
 class _Callback:

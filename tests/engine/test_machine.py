@@ -13,6 +13,7 @@ from transitions.extensions import GraphMachine
 from transitions.extensions.asyncio import AsyncMachine
 from transitions.extensions.markup import MarkupMachine
 
+from engine import turns
 from engine.loader import load_spec, parse_spec
 from engine.machine import LifecycleMachine, compile_machines
 from engine.registry import Registry
@@ -518,8 +519,8 @@ async def test_turns_leave_nothing_behind() -> None:
     two_states(model)
     await model.go()
     await asyncio.sleep(0)
-    assert LifecycleMachine._turns == {}
-    assert LifecycleMachine._running == set()
+    assert turns.TAKEN == {}
+    assert turns._running == set()
 
 
 @in_virtual_time
