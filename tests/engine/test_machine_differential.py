@@ -202,7 +202,7 @@ class LibraryWay(LifecycleMachine):
 
 
 def ready_rows(life: Life) -> list[Any]:
-    return [one.rows for event in life.machine.events.values() for one in event.ready.values()]
+    return [rows for event in life.machine.events.values() for rows in event.ready.values()]
 
 
 async def both(cls: type[AsyncMachine], spec: dict[str, Any], events: list[str]) -> tuple[list[Any], list[Any]]:

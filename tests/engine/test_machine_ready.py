@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ async def two_states(model: Model, **kwargs: Any) -> LifecycleMachine:
 
 
 def is_ready(machine: AsyncMachine, event: str, state: str) -> bool:
-    return machine.events[event].ready[state].rows is not None
+    return machine.events[event].ready[state] is not None
 
 
 def transition(machine: AsyncMachine) -> Any:
@@ -129,3 +130,38 @@ async def test_a_plain_callback_that_says_it_returns_nothing_is_awaited_all_the_
     assert await model.go()
     assert model.told == ["awaited"]
     assert asyncio.get_running_loop().time() >= 1
+
+
+@pytest.mark.parametrize("answer", [1, 1.0, "yes", None, [], NotImplemented])
+@in_virtual_time
+async def test_a_guard_that_answers_no_bool_is_taken_as_the_library_takes_it(answer: Any) -> None:
+    """Which asks whether the answer equals True; alone, and among others."""
+
+    def odd() -> bool:
+        return answer  # type: ignore[no-any-return]
+
+    async def taken(cls: type[AsyncMachine], conditions: list[Any]) -> bool:
+        machine = cls(
+            Model(), ["a", "b"], "a", [{"trigger": "go", "source": "a", "dest": "b", "conditions": conditions}]
+        )
+        assert cls is AsyncMachine or (machine.events["go"]._make_ready("a") is not None)
+        return bool(await machine.models[0].go())
+
+    for conditions in ([odd], [odd, odd]):
+        assert await taken(LifecycleMachine, conditions) == await taken(AsyncMachine, conditions)
+
+
+@in_virtual_time
+async def test_a_copy_of_a_machine_has_rows_of_its_own() -> None:
+    """As with the stock class; a change of one is none of the other, whenever it comes."""
+    machine = await two_states(Model())
+    copied = copy.deepcopy(machine)
+    copied.on_enter_b(copied.models[0].tell)
+    assert await copied.models[0].go()
+    assert await copied.models[0].back()
+    copied.on_exit_a(copied.models[0].tell)
+    assert await copied.models[0].go()
+    assert copied.models[0].told == ["b", "a", "b"]
+    assert machine.models[0].state == "a"
+    assert await machine.models[0].go()
+    assert machine.models[0].told == []
