@@ -1,4 +1,9 @@
-"""The commands of one connection that have no outcome yet: begun in order for each actor, held back, dropped."""
+"""The commands of one connection that have no outcome yet: begun in order for each actor, held back, dropped.
+
+Of a command that the store is too ill for nothing is decided, and it has to come again. Those behind it may be on their
+way by then: until it has come they are answered the same, so that the order they were sent in is the order they are
+applied in. A new connection begins without that, because it brings all that is unanswered again, in order.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from engine.admission import STORE_RETRY_MS
 from engine.errors import Refused
 from engine.intake import EXPIRED
 from engine.records import Caller, Command, Outcome
@@ -21,7 +27,7 @@ from .outbox import Outbox
 from .protocol import Deliver
 from .welcome import COMMANDS_IN_FLIGHT_MAX
 
-STORE_RETRY_MS: Final = 1000
+OUT_OF_TURN: Final = Outcome("refused", "store_unavailable", "an earlier command has to come again before this one")
 BUSY_S: Final = 0.1  # until a command that found a full mailbox is tried again
 
 
@@ -49,6 +55,7 @@ class Commands:
         self._stop = stop
         self._in_flight: set[asyncio.Future[Outcome]] = set()
         self._waiting: dict[str, deque[Deliver]] = {}  # by actor, those that found its mailbox full
+        self._undecided: set[int] = set()  # numbers that have to come again before any above them
         self._retry: asyncio.TimerHandle | None = None
         self._room = Bell()
 
@@ -71,11 +78,24 @@ class Commands:
 
     def _begin(self, order: Deliver) -> bool:
         """False if it has to wait for room."""
+        if self._is_out_of_turn(order.cmd.c):
+            self._note_undecided(order.cmd.c)
+            self._outbox.result(0, frames.res(order.cmd.c, OUT_OF_TURN))
+            return True
+        self._undecided.discard(order.cmd.c)
         refused = order.refused or (EXPIRED if self._is_late(order) else None)
         if refused is None:
             return self._submit(order)
         self.turn_away(order, refused)
         return True
+
+    def _is_out_of_turn(self, c: int) -> bool:
+        return bool(self._undecided) and c > min(self._undecided)
+
+    def _note_undecided(self, c: int) -> None:
+        """A number further from the lowest than a client may go is not kept: nobody promised it an order."""
+        if c - min(self._undecided, default=c) < COMMANDS_IN_FLIGHT_MAX:
+            self._undecided.add(c)
 
     def _is_late(self, order: Deliver) -> bool:
         return order.is_expired(self._now())
@@ -86,6 +106,9 @@ class Commands:
         self._follow(order.cmd.c, self._session.intake.turn_away(order.cmd.name, command, refused))
 
     def _follow(self, c: int, outcome: asyncio.Future[Outcome]) -> None:
+        if outcome.done() and outcome.result().code in frames.UNDECIDED:
+            # At once, not when it is answered: the store may be well again before the next is begun.
+            self._note_undecided(c)
         self._in_flight.add(outcome)
         outcome.add_done_callback(partial(self._answer, c))
 
@@ -133,6 +156,8 @@ class Commands:
             # again and sends it again, unchanged.
             self._stop(Fault("store_unavailable", outcome.message, retry_ms=STORE_RETRY_MS))
         else:
+            if outcome.code not in frames.UNDECIDED:
+                self._undecided.discard(c)  # another copy of it was decided meanwhile, so it does not come again
             self._outbox.result(outcome.seq, frames.res(c, outcome))
 
     def _retry_later(self) -> None:

@@ -14,13 +14,14 @@ from typing import Final, TypeVar
 
 from aiohttp import WSMsgType, web
 
+from engine.admission import STORE_RETRY_MS
 from engine.records import Caller
 from engine.session import Session
 
 from . import frames
 from .bell import Bell
 from .codes import Fault, fault_of
-from .commands import STORE_RETRY_MS, Commands
+from .commands import Commands
 from .desk import Desk, Right
 from .outbox import CLOSE_S, Outbox, Socket
 from .pool import Place, Pool

@@ -74,8 +74,8 @@ class Dialler:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._unanswered: dict[int, dict[str, Any]] = {}
         self._last_c = 0
-        self._is_welcomed = False
-        self._asking: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
+        self._is_open = False  # whether a new command may be sent: none that was there before has to go first
+        self._asking: asyncio.Task[None] | None = None  # sends the unanswered again, when the server said
         self._epoch = ""
         self._seq = 0 if cursor is None else int(cursor["seq"])
         self._last: dict[str, Any] = {}  # goaway or error: when to come again
@@ -94,7 +94,7 @@ class Dialler:
 
     async def transmit(self, number: int) -> None:
         """Send a prepared command, if there is a connection."""
-        if self._is_welcomed:  # else the next welcome sends it, behind those that were there before
+        if self._is_open:  # else it is sent soon, behind those that were there before
             with suppress(ConnectionError):
                 await self._send(self._unanswered[number])
 
@@ -153,7 +153,7 @@ class Dialler:
             for sent in waiting:
                 if sent in self._unanswered:
                     await self._send(self._unanswered[sent])
-        self._is_welcomed = True
+        self._is_open = True
 
     def _is_new(self, frame: dict[str, Any]) -> bool:
         match frame["t"]:
@@ -169,7 +169,7 @@ class Dialler:
                     raise ConnectionError(f"event {self._seq + 1} is missing before {frame['seq']}")
                 self._seen(frame["seq"])
             case "res" if "retry_ms" in frame.get("err", {}) and frame["c"] in self._unanswered:
-                self._ask_again(frame["c"], frame["err"]["retry_ms"] / 1000)
+                self._ask_again(frame["err"]["retry_ms"] / 1000)
                 return False
             case "res":
                 return self._unanswered.pop(frame["c"], None) is not None
@@ -177,17 +177,22 @@ class Dialler:
                 self._last |= frame
         return True
 
-    def _ask_again(self, number: int, wait_s: float) -> None:
-        """Nothing was decided about this command: send it again, the same, when the server says; or after a welcome."""
+    def _ask_again(self, wait_s: float) -> None:
+        """Nothing was decided about a command, nor will it be about those behind it before it has come again: when the
+        server says, all are sent again in their order, as after a welcome."""
+        self._is_open = False
+        self._stop_asking()
+        self._asking = asyncio.create_task(self._send_later(wait_s), name="undecided commands")
 
-        def ask() -> None:
-            if number in self._unanswered and self._socket is socket:
-                task = asyncio.ensure_future(self.transmit(number))
-                self._asking.add(task)
-                task.add_done_callback(self._asking.discard)
+    async def _send_later(self, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+        with suppress(ConnectionError):
+            await self._send_unanswered()
 
-        socket = self._socket
-        asyncio.get_running_loop().call_later(wait_s, ask)
+    def _stop_asking(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
 
     def _seen(self, seq: int) -> None:
         """Both together: a number of one log with the epoch of another would skip what is between, and nobody told."""
@@ -217,7 +222,8 @@ class Dialler:
             await self._socket.send_str(json.dumps(frame))
 
     async def _drop(self) -> None:
-        self._is_welcomed = False
+        self._is_open = False
+        self._stop_asking()
         socket, self._socket = self._socket, None
         if socket is not None:
             await socket.close()

@@ -66,6 +66,7 @@ export class Client extends EventTarget {
   #commandBytes = COMMAND_BYTES;
   #error = null;
   #isWelcomed = false;
+  #again = null; // the timer of what nothing was decided about; until then no new command goes before it
 
   start() {
     this.#dial();
@@ -99,7 +100,7 @@ export class Client extends EventTarget {
     return new Promise((resolve) => {
       this.#lastC += 1;
       this.#pending.set(this.#lastC, { frame, resolve });
-      if (this.#isInWindow(frame.c)) this.#send(frame);
+      if (this.#again === null && this.#isInWindow(frame.c)) this.#send(frame);
     });
   }
 
@@ -193,8 +194,12 @@ export class Client extends EventTarget {
     this.#limit(this.#silenceMs, "silence");
     this.#emit("frame", frame);
     this.#tell("live", "");
-    for (const { frame: waiting } of this.#pending.values()) if (this.#isInWindow(waiting.c)) this.#send(waiting);
+    this.#sendUnanswered();
     return undefined;
+  }
+
+  #sendUnanswered() {
+    for (const { frame } of this.#pending.values()) if (this.#isInWindow(frame.c)) this.#send(frame);
   }
 
   #event(frame) {
@@ -215,12 +220,13 @@ export class Client extends EventTarget {
     const waiting = this.#pending.get(frame.c);
     if (waiting === undefined) return;
     if (typeof frame.err?.retry_ms === "number") {
-      this.#askAgain(waiting.frame, frame.err.retry_ms);
+      this.#askAgain(frame.err.retry_ms);
       return;
     }
     const [lowest] = this.#pending.keys();
     this.#pending.delete(frame.c);
     waiting.resolve(frame);
+    if (this.#again !== null) return; // all are sent soon
     // The window has moved: what was held back for it may go now.
     const [next] = this.#pending.keys();
     for (const { frame: held } of this.#pending.values()) {
@@ -228,11 +234,13 @@ export class Client extends EventTarget {
     }
   }
 
-  /** Nothing was decided about this command: the same is sent again, or its number would be missing before the next. */
-  #askAgain(frame, ms) {
-    const socket = this.#socket; // a later one gets it after its welcome
-    setTimeout(() => {
-      if (socket === this.#socket && this.#pending.has(frame.c)) this.#send(frame);
+  /** Nothing was decided about a command, nor will it be about those behind it before it has come again: all are sent
+   *  again in their order, as after a welcome. */
+  #askAgain(ms) {
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => {
+      this.#again = null;
+      this.#sendUnanswered();
     }, ms);
   }
 
@@ -270,6 +278,8 @@ export class Client extends EventTarget {
   #clear() {
     clearTimeout(this.#timer);
     clearTimeout(this.#watch);
+    clearTimeout(this.#again);
+    this.#again = null;
   }
 
   #drop() {

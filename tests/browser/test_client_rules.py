@@ -23,10 +23,11 @@ AWAY_MS: Final = 600_000  # the page's clock goes on by itself too
 BACKOFF_MS: Final = 1_000  # at most, before the first dial that is tried again
 OPEN: Final = """async (url) => {
   const { Client } = await import("/static/client.js");
-  window.told = { applied: [], faults: [], status: null, twice: 0 };
+  window.told = { applied: [], faults: [], status: null, twice: 0, pings: 0 };
   const client = new Client({ url, token: "t".repeat(43) });
   client.addEventListener("frame", ({ detail }) => {
     if (detail.t === "ev") told.applied.push(detail.seq);
+    if (detail.t === "ping") told.pings += 1;
     if (detail.t === "begin" || detail.t === "snap") told.applied.push(detail.t);
   });
   client.addEventListener("fault", ({ detail }) => told.faults.push(detail));
@@ -47,7 +48,7 @@ def events(*numbers: int) -> list[dict[str, Any]]:
 @dataclass
 class Script:
     """dials: for each connection what is sent after its hello, and the code it is closed with; None: it stays.
-    answers: for each command the `res` it gets, without its number; none: it waits."""
+    answers: for each command the `res` it gets, without its number, and a `ping` behind it; none: it waits."""
 
     dials: Sequence[tuple[Sequence[dict[str, Any]], int | None]]
     hellos: list[dict[str, Any]] = field(default_factory=list)
@@ -63,6 +64,7 @@ class Script:
                 self.commands.put_nowait(frame)
                 if self.answers:
                     socket.send(json.dumps({"t": "res", "c": frame["c"], **self.answers.pop(0)}))
+                    socket.send(json.dumps({"t": "ping", "head": 0}))
             if frame["t"] != "hello":
                 return
             self.hellos.append(frame)
@@ -182,7 +184,7 @@ async def test_a_snapshot_sets_the_number_to_go_on_from(visitor: Visitor) -> Non
     assert script.hellos[1]["cur"] == {"epoch": "A", "seq": 41}
 
 
-async def test_a_command_of_which_nothing_was_decided_is_sent_again_unchanged(visitor: Visitor) -> None:
+async def test_commands_of_which_nothing_was_decided_are_sent_again_in_order(visitor: Visitor) -> None:
     """Rule 4: its number is not answered. Given up, it would be missing before the next ones, which a server that knows
     nothing of this client yet takes for a beginning that it has forgotten (L5)."""
     away = {
@@ -193,16 +195,22 @@ async def test_a_command_of_which_nothing_was_decided_is_sent_again_unchanged(vi
     script = Script([([patient], None), ([patient], None)], answers=[away, away])
     page = await played(visitor, script)
     await until(page, "told.status?.status === 'live'")
-    await page.evaluate("void client.command('say', { text: 'a' }).then((res) => { told.res = res; })")
-    sent = {"t": "cmd", "c": 1, "name": "say", "args": {"text": "a"}, "to": "/"}
-    for _ in range(2):
+    say = "(text) => void client.command('say', { text }).then((res) => { told[text] = res; })"
+    await page.evaluate(say, "a")
+    first, second = (
+        {"t": "cmd", "c": c, "name": "say", "args": {"text": text}, "to": "/"} for c, text in ((1, "a"), (2, "b"))
+    )
+    assert await asyncio.wait_for(script.commands.get(), ANSWER_S) == first
+    await until(page, "told.pings === 1")
+    await page.evaluate(say, "b")
+    await page.clock.run_for(AWAY_MS / 2)
+    assert script.commands.empty(), "b does not go before a"
+    await page.clock.run_for(AWAY_MS / 2)
+    for sent in (first, second):
         assert await asyncio.wait_for(script.commands.get(), ANSWER_S) == sent
-        await page.clock.run_for(AWAY_MS / 2)
-        assert script.commands.empty()
-        await page.clock.run_for(AWAY_MS / 2)
-    assert await asyncio.wait_for(script.commands.get(), ANSWER_S) == sent
-    script.answers.append({"ok": True})
+    script.answers += [{"ok": True}, {"ok": True}]
     await page.evaluate("client.cut(0)")
-    told = await until(page, "told.res")
-    assert told["res"]["ok"]
-    assert await asyncio.wait_for(script.commands.get(), ANSWER_S) == sent
+    told = await until(page, "told.a && told.b")
+    assert told["a"]["ok"]
+    for sent in (first, second):
+        assert await asyncio.wait_for(script.commands.get(), ANSWER_S) == sent

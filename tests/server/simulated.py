@@ -246,6 +246,10 @@ class Client:
             assert frame["head"] >= self.seq or not frame["resumed"], "L2: what was seen is in the log"
         self.sid, self.epoch, self.is_welcome = frame["sid"], frame["epoch"], True
         self._owes_snap = not frame["resumed"]
+        self.send_unanswered()
+
+    def send_unanswered(self) -> None:
+        """In their order: after a welcome, and when nothing was decided about one of them."""
         for command in self.unanswered.values():
             self.send(command)
 

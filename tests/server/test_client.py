@@ -152,7 +152,7 @@ async def test_an_observer_reads_and_may_not_command(wire: Wire) -> None:
 async def test_a_store_that_is_away_costs_a_program_nothing_but_time(
     serving: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command about which nothing was decided is sent again, the same, and takes effect once (L5)."""
+    """Commands about which nothing was decided are sent again, the same, and take effect once and in order (L5)."""
     monkeypatch.setattr("server.frames.RETRY_MS", 20)
     disk = Disk()
     wire: Wire = await serving(journal=disk)
@@ -162,14 +162,17 @@ async def test_a_store_that_is_away_costs_a_program_nothing_but_time(
         disk.is_full = True
         first = asyncio.create_task(one.send("say", {"text": "a"}))
         assert await told.get() == "degraded"
-        second = asyncio.create_task(one.send("say", {"text": "b"}))
-        await asyncio.wait({second}, timeout=0.1)
+        others = [asyncio.create_task(one.send("say", {"text": text})) for text in "bc"]
+        await asyncio.wait(others, timeout=0.1)
         disk.is_full = False
         assert (await first).ok
-        assert (await second).ok
+        for text in "defgh":
+            others.append(asyncio.create_task(one.send("say", {"text": text})))
+            await asyncio.sleep(0)
+        assert all(reply.ok for reply in await asyncio.gather(*others))
         await one.send("terminate")
         texts = [event["data"]["text"] async for event in one if event["kind"] == "agent.message"]
-    assert texts == ["a", "b"]
+    assert texts == list("abcdefgh")
 
 
 async def test_no_more_is_unanswered_than_the_server_remembers(wire: Wire) -> None:

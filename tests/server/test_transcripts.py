@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.testing.away import Disk
 from tests.server.conftest import KEY, Peer, Wire, new_token
 
 FOLDER = Path(__file__).parents[1] / "transcripts"
@@ -17,8 +18,9 @@ ANY = "$any"
 class Play:
     """names: what the names in a transcript stand for so far."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, disk: Disk) -> None:
         self.wire = wire
+        self.disk = disk
         self.names: dict[str, Any] = {"$key": KEY}
         self.peers: dict[str, Peer] = {}
 
@@ -33,6 +35,8 @@ class Play:
                 assert self.is_like(got, wanted), f"{got} is not {wanted}"
             case {"closed": name, "code": code}:
                 assert await self.peers[name].closed() == code
+            case {"store": how}:
+                self.disk.is_full = {"full": True, "well": False}[how]
             case _:
                 assert set(line) == {"about"}
 
@@ -55,16 +59,17 @@ class Play:
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in FOLDER.glob("*.jsonl")))
-async def test_the_server_keeps_to_the_transcript(wire: Wire, name: str) -> None:
+async def test_the_server_keeps_to_the_transcript(serving: Any, name: str) -> None:
     """Every frame, field by field, in this order."""
-    play = Play(wire)
+    disk = Disk()
+    play = Play(await serving(disk), disk)
     for text in (FOLDER / f"{name}.jsonl").read_text().splitlines():
         await play.line(json.loads(text))
 
 
 async def test_a_transcript_that_does_not_fit_is_noticed(wire: Wire) -> None:
     """One field more, one less, or another name for another value."""
-    play = Play(wire)
+    play = Play(wire, Disk())
     assert play.is_like({"t": "ping", "head": 1}, {"t": "ping", "head": ANY})
     assert not play.is_like({"t": "ping", "head": 1}, {"t": "ping"})
     assert not play.is_like({"t": "ping"}, {"t": "ping", "head": ANY})

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from engine.admission import SLOW_S
 from engine.journal.memory import MemoryJournal
 from engine.testing.rig import machines
 from engine.testing.virtual import VirtualLoop
@@ -140,6 +141,15 @@ class Wire(RuleBasedStateMachine):
                 client.send(client.said[c])
             self.settle()
 
+    @rule(number=st.integers(0, 1))
+    def asks_again(self, number: int) -> None:
+        """L5: new commands may have gone out behind one that nothing was decided about; they wait for it."""
+        client = self.clients[number]
+        client.read()
+        if client.is_welcome:
+            client.send_unanswered()
+            self.settle()
+
     @rule(number=who, most=st.integers(1, 4))
     def reads_some(self, number: int, most: int) -> None:
         """Connections are read in any order, so what one has seen is ahead of the other."""
@@ -217,6 +227,18 @@ class Wire(RuleBasedStateMachine):
     def the_store_stalls(self) -> None:
         self.journal.hold()
         self.is_held = True
+
+    @precondition(lambda self: not self.is_held)
+    @rule(number=st.integers(0, 1))
+    def the_store_is_away_for_a_command(self, number: int) -> None:
+        """L5: for so long that nothing is decided about it. The next finds the store well, and is not applied first."""
+        self.dials_again(number, reads=True)
+        self.the_store_stalls()
+        self.speaks(number, 1)
+        self.time_passes(SLOW_S + 1)
+        self.speaks(number, 1)
+        self.the_store_goes_on()
+        self.speaks(number, 1)
 
     @precondition(lambda self: self.is_held)
     @rule()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from engine.errors import Corrupt
 from engine.journal.memory import MemoryJournal
 from engine.testing.away import Disk
-from tests.server.conftest import KEY, Wire, new_token
+from tests.server.conftest import KEY, Peer, Wire, new_token
+from tests.server.wire_handlers import GATES
 
 
 def is_note(kind: str) -> Any:
@@ -39,6 +41,79 @@ async def test_a_full_disk_cuts_nobody_off(serving: Any) -> None:
     assert texts == ["one", "two"]
     seqs = [event["seq"] for event in peer.events]
     assert seqs == list(range(1, len(seqs) + 1))
+
+
+def said(*peers: Peer) -> list[str]:
+    return [event["data"]["text"] for one in peers for event in one.events if event["kind"] == "agent.message"]
+
+
+async def say(peer: Peer, c: int, **more: Any) -> str:
+    """The code of its outcome."""
+    await peer.cmd(c, "say", args={"text": str(c)}, **more)
+    return str((await peer.res(c)).get("err", {}).get("code", "done"))
+
+
+async def away_and_back(disk: Disk, peer: Peer, c: int) -> None:
+    """Nothing is decided about c, and then the store is well again."""
+    disk.is_full = True
+    await peer.cmd(c - 1, "say", args={"text": str(c - 1)})
+    await peer.until(is_note("degraded"))
+    assert await say(peer, c) == "store_unavailable"
+    disk.is_full = False
+    assert (await peer.res(c - 1))["ok"]
+
+
+async def test_what_was_sent_behind_an_undecided_command_waits_for_it(serving: Any) -> None:
+    """L5: the order in which a client sends is the order of effects, though the store is well again in between."""
+    disk = Disk()
+    wire: Wire = await serving(disk)
+    peer, _ = await wire.create()
+    await away_and_back(disk, peer, 2)
+    assert [await say(peer, c) for c in (3, 4, 2, 4, 3, 4, 5)] == [
+        *["store_unavailable"] * 2,
+        "done",
+        "store_unavailable",
+        *["done"] * 3,
+    ]
+    assert said(peer) == ["1", "2", "3", "4", "5"]
+
+
+async def test_a_client_may_give_up_an_undecided_command(serving: Any) -> None:
+    """By asking with no time left, or by dialling again without it: nothing waits for what will not come."""
+    disk = Disk()
+    wire: Wire = await serving(disk)
+    token = new_token()
+    peer, _ = await wire.create(token)
+    await away_and_back(disk, peer, 2)
+    assert await say(peer, 3) == "store_unavailable"
+    assert await say(peer, 2, ttl_ms=0) == "expired"
+    assert await say(peer, 3) == "done"
+    await away_and_back(disk, peer, 5)
+    again = await wire.dial()
+    await again.hello(token, n=2)
+    assert await say(again, 6) == "done"
+    assert said(again) == ["1", "3", "4", "6"]
+
+
+async def test_a_command_that_was_decided_after_all_holds_up_nobody(serving: Any) -> None:
+    """A second copy of a command that waits for its actor may find the store away, and the first is applied."""
+    disk = Disk()
+    wire: Wire = await serving(disk)
+    peer, welcome = await wire.create()
+    await peer.cmd(1, "wait")
+    await peer.cmd(2, "say", args={"text": "2"})
+    disk.is_full = True
+    path = f"/v1/sessions/{welcome['sid']}/tokens"
+    writing = asyncio.create_task(wire.call("POST", path, welcome["token"], json={"role": "observe"}))
+    await peer.until(is_note("degraded"))
+    assert await say(peer, 2) == "store_unavailable"
+    disk.is_full = False
+    await peer.until(is_note("restored"))
+    assert (await writing)[0] == 201
+    GATES[welcome["sid"]].set()
+    assert (await peer.res(2))["ok"]
+    assert await say(peer, 3) == "done"
+    assert said(peer) == ["2", "3"]
 
 
 async def test_a_full_disk_takes_no_sessions_and_says_when_to_come_again(serving: Any) -> None:
