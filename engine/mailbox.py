@@ -35,17 +35,6 @@ class Item:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(outcome)
 
-    def settle_when(self, durable: asyncio.Future[None], outcome: Outcome, otherwise: Outcome) -> None:
-        """Tell outcome once a commit is durable, otherwise if the store refuses it."""
-        if self.waiter is None:
-            return
-
-        def settle(future: asyncio.Future[None]) -> None:
-            failed = future.cancelled() or future.exception() is not None
-            self.settle(otherwise if failed else outcome)
-
-        durable.add_done_callback(settle)
-
 
 class Mailbox:
     """Order of taking: urgent, offered again, the rest; first in, first out within each."""

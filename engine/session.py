@@ -14,6 +14,7 @@ from .actor import Actor
 from .admission import store_away
 from .asked import seconds_of
 from .attachments import Attachment, Attachments
+from .backlog import Commit
 from .context import ActorView, Context
 from .custody import dissolve
 from .directory import Directory
@@ -200,7 +201,7 @@ class Session:
         if command is not None and outcome is not None:
             self.intake.outcomes.store(command, outcome)
         if item is not None and outcome is not None:
-            item.settle_when(committed.durable, outcome, NOT_SERVED)
+            _settle_after(committed, item, outcome)
         return messages
 
     def _child_ended(self, actor: Actor, body: Mapping[str, Any], rev: int) -> Message:
@@ -265,10 +266,10 @@ class Session:
     def settle(self, item: Item, outcome: Outcome) -> None:
         """Tell an outcome that needs no record, once what it speaks of is durable (M2)."""
         last = self.log.last
-        if last is None or last.done():
+        if last is None:
             item.settle(outcome)
         else:
-            item.settle_when(last, outcome, NOT_SERVED)
+            _settle_after(last, item, outcome)
 
     def _forget(self, actor: Actor) -> None:
         for future in (actor.ended, actor.first_state_left):
@@ -333,3 +334,9 @@ class Session:
 
     def find_actors(self) -> Iterator[Actor]:
         return iter(list(self.actors.values()))
+
+
+def _settle_after(commit: Commit, item: Item, outcome: Outcome) -> None:
+    """Tell outcome once commit is durable, that it is not served if the store refuses it."""
+    if item.waiter is not None:
+        commit.when_over(lambda is_durable: item.settle(outcome if is_durable else NOT_SERVED))

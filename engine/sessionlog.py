@@ -7,7 +7,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 from .admission import Admission
@@ -25,15 +24,6 @@ RESTORED: Final = "restored"
 WHY_STORE: Final = {"why": "store"}
 
 log = logging.getLogger("steward.log")
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """One append in the log's order. seq: of its last update (the last before it, if it has none)."""
-
-    rev: int
-    seq: int
-    durable: asyncio.Future[None]
 
 
 class SessionLog:
@@ -69,7 +59,7 @@ class SessionLog:
         self._admission = admission or Admission()
         self._backlog = Backlog(row.sid, journal, self, self._admission)
         self._has_told_degraded = False
-        self.last: asyncio.Future[None] | None = None
+        self.last: Commit | None = None
 
     def append(
         self,
@@ -81,34 +71,23 @@ class SessionLog:
         revoked: tuple[str, ...] = (),
         ended_at: float | None = None,
         trim: Trim | None = None,
-    ) -> Committed:
+    ) -> Commit:
         """Queue one commit. Raises TypeError, with nothing queued, if record or updates are not JSON, and
         JournalError if the log failed before or cannot queue."""
         self._backlog.require_room()
-        encoded = tuple(update.encode(self.seq + n, record.at) for n, update in enumerate(updates, start=1))
+        encoded = tuple([update.encode(n, record.at) for n, update in enumerate(updates, start=self.seq + 1)])
         told = sum(map(len, encoded))
         append = Append(
-            sid=self.sid,
-            fence=self.fence,
-            rev=self.rev + 1,
-            record=record.encode(told),
-            updates=encoded,
-            session=session,
-            tokens=tokens,
-            revoked=revoked,
-            ended_at=ended_at,
-            trim=trim,
+            self.sid, self.fence, self.rev + 1, record.encode(told), encoded, session, tokens, revoked, ended_at, trim
         )
         for update in updates:
             self.streams.finish(update)
-        first = self.seq + 1
         self.rev += 1
         self.seq += len(encoded)
-        # A future of our own: cancelling a wait for it must not pass for a write that was given up.
-        durable = self.last = asyncio.get_running_loop().create_future()
-        self._backlog.put(Commit(append, [(first + n, text) for n, text in enumerate(encoded)], durable))
+        commit = self.last = Commit(append, self.seq)
+        self._backlog.put(commit)
         self._count(record, append, told)
-        return Committed(self.rev, self.seq, durable)
+        return commit
 
     def count_on(self, kept: Kept, on_grown: Callable[[], None]) -> None:
         """Go on from what was counted when the log was read back, and call after each commit; it may not raise."""
@@ -157,10 +136,10 @@ class SessionLog:
     def commit_landed(self, commit: Commit) -> None:
         if (trim := commit.append.trim) is not None:
             self.first_rev, self.trimmed = max(self.first_rev, trim.records), max(self.trimmed, trim.updates)
-        if commit.numbered:
+        if commit.append.updates:
             self._tail += commit.numbered
             del self._tail[:-TAIL_UPDATES]
-            self.head = commit.numbered[-1][0]
+            self.head = commit.seq
             self._tell(self._watchers)
 
     def store_moved(self) -> None:
@@ -183,7 +162,7 @@ class SessionLog:
     async def landed(self) -> None:
         """Return when everything that was appended so far is durable. Raises JournalError if the store refused it."""
         if self.last is not None:
-            await asyncio.shield(self.last)
+            await asyncio.shield(self.last.durable)
 
     async def drain(self) -> None:
         """Return when nothing of this log is queued any more."""
@@ -197,7 +176,8 @@ class SessionLog:
         if after < self.trimmed:
             raise Overtaken(self.trimmed + 1)
         if self._tail and after >= self._tail[0][0] - 1:
-            return [entry for entry in self._tail if entry[0] > after][:limit]
+            first = after + 1 - self._tail[0][0]
+            return self._tail[first : first + limit]
         found = await self._journal.updates(self.sid, after, limit)
         first = found[0][0] if found else self.head + 1
         if first > after + 1 and limit > 0:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.backlog import BACKLOG_MAX
+from engine.backlog import BACKLOG_MAX, Commit
 from engine.errors import Busy, Fenced, JournalError
 from engine.journal.base import SessionRow
 from engine.journal.memory import MemoryJournal
 from engine.records import ROOT, Command, Record, Update
-from engine.sessionlog import TAIL_UPDATES, Committed, SessionLog
+from engine.sessionlog import TAIL_UPDATES, SessionLog
 from engine.tasks import current_owner, owned_context
 from engine.testing.virtual import in_virtual_time, run_virtual
 
@@ -78,7 +78,7 @@ async def test_appends_do_not_wait_for_each_other() -> None:
     life = await Life.begin()
     life.journal.hold()
     committed = [life.log.append(record(n), updates(str(n))) for n in range(5)]
-    assert [one.rev for one in committed] == [2, 3, 4, 5, 6]
+    assert [one.append.rev for one in committed] == [2, 3, 4, 5, 6]
     assert [one.seq for one in committed] == [1, 2, 3, 4, 5]
     life.journal.release()
     await committed[-1].durable
@@ -94,7 +94,7 @@ async def test_a_record_without_updates_has_a_revision_and_no_number() -> None:
     first = life.log.append(record(), updates("a"))
     second = life.log.append(record())
     await second.durable
-    assert (first.rev, first.seq, second.rev, second.seq) == (2, 1, 3, 1)
+    assert (first.append.rev, first.seq, second.append.rev, second.seq) == (2, 1, 3, 1)
     assert life.heads == [1]
 
 
@@ -263,7 +263,7 @@ async def test_all_who_drain_are_told() -> None:
     """Shutdown and a failing session may both wait for the log."""
     life = await Life.begin()
     life.journal.hold()
-    last: Committed | None = None
+    last: Commit | None = None
     for _ in range(3):
         last = life.log.append(record(), updates("a"))
     drains = [asyncio.create_task(life.log.drain()) for _ in range(3)]
