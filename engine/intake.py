@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -88,21 +87,22 @@ class Intake:
         else:
             self.refuse(item, refused)
 
-    @contextmanager
-    def taking(self, item: Item) -> Iterator[None]:
-        """The step of an event is under way. What comes of its number meanwhile is not stored yet, but decided by it:
-        no other actor may begin the same one, and nobody may be told that it was not applied (L5)."""
+    def begin(self, item: Item) -> bool:
+        """The step of an event begins. What comes of its number meanwhile is not stored yet, but decided by it: no
+        other actor may begin the same one, and nobody may be told that it was not applied (L5). True if it has a
+        number, for end()."""
         command = item.event.command
         if command is None or item.is_offer:
-            yield
-            return
-        step = self._under_way[command.cid, command.c] = _Step(command.digest)
-        try:
-            yield
-        finally:
-            del self._under_way[command.cid, command.c]
-            for callback in step.afterwards:
-                callback()
+            return False
+        self._under_way[command.cid, command.c] = _Step(command.digest)
+        return True
+
+    def end(self, item: Item) -> None:
+        """The step of a numbered event is over."""
+        command = item.event.command
+        assert command is not None, "begin() said so"
+        for callback in self._under_way.pop((command.cid, command.c)).afterwards:
+            callback()
 
     def _early(self, to: str, name: str, command: Command | None) -> Outcome | None:
         """The answer that needs no step: of an ended session, of a number that came before or too late."""

@@ -15,6 +15,9 @@ ROOT: Final = "/"  # the path of a session's root actor; children are /team, /te
 Origin = Literal["client", "admin", "parent", "child", "engine", "self"]
 Status = Literal["done", "refused", "failed", "deferred", "ignored"]
 
+# What is made for every command is not frozen, though nobody changes it: to make a frozen one of eight fields takes
+# 2 us instead of 0.5, and there are nine of them on a command's way.
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -33,7 +36,7 @@ class Caller:
     roles: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
     """One thing that happens to one actor.
 
@@ -83,7 +86,7 @@ class Event:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of an event (M5). code and message say why it was refused or failed; value is what is told
     when it was done; already: it asked for what is the case; seq: the last update of its step, 0 if none."""
@@ -101,19 +104,25 @@ class Outcome:
         return self.status in ("done", "deferred")
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = {"status": self.status}
-        for name in ("code", "message", "value", "already", "seq"):
-            value = getattr(self, name)
-            if value:
-                plain[name] = value
-        return plain
+        told = (
+            ("code", self.code),
+            ("message", self.message),
+            ("value", self.value),
+            ("already", self.already),
+            ("seq", self.seq),
+        )
+        return {"status": self.status, **{name: value for name, value in told if value}}
+
+    def at(self, seq: int) -> Outcome:
+        """The same, with the last update of its step."""
+        return Outcome(self.status, self.code, self.message, self.value, self.already, seq, self.is_duplicate)
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Outcome:
         return cls(**plain)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Update:
     """One durable, numbered fact for clients. re: the command it answers, if one caused it."""
 
@@ -147,7 +156,7 @@ class Message:
 Op = Literal["created", "step", "ran", "owed", "sent", "taken", "deferred", "snapshot"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     """One commit of one actor; the log of a session is its records in order.
 

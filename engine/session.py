@@ -191,15 +191,17 @@ class Session:
         if messages:
             body["sends"] = [message.to_json() for message in messages]
         command = item.event.command if item is not None and not item.is_offer else None
+        stored: list[Any] | None = None
         if command is not None and outcome is not None:
             if all_updates:
-                outcome = replace(outcome, seq=self.log.seq + len(all_updates))
-            body["outcome"] = [command.cid, command.c, command.digest, outcome.to_json()]
+                outcome = outcome.at(self.log.seq + len(all_updates))
+            stored = [command.cid, command.c, command.digest, outcome.to_json()]
+            body["outcome"] = stored
         record = Record(op, actor.path, actor.kind, self.clock.now(), body)
         committed = self.log.append(record, all_updates, session=row, tokens=tokens, ended_at=ended_at)
         self.cause = cause or self.cause
-        if command is not None and outcome is not None:
-            self.intake.outcomes.store(command, outcome)
+        if stored is not None:
+            self.intake.outcomes.store(*stored)
         if item is not None and outcome is not None:
             _settle_after(committed, item, outcome)
         return messages

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from .kept import Kept
-from .records import Command, Event, Message, Outcome, Record
+from .records import Event, Message, Outcome, Record
 
 OUTCOMES_PER_CID: Final = 64
 CIDS_MAX: Final = 256
@@ -62,11 +62,9 @@ class Outcomes:
     def __init__(self) -> None:
         self._by_cid: dict[str, dict[int, tuple[str, dict[str, Any]]]] = {}
 
-    def store(self, command: Command, outcome: Outcome) -> None:
-        self.store_json(command.cid, command.c, command.digest, outcome.to_json())
-
-    def store_json(self, cid: str, c: int, digest: str, outcome: dict[str, Any]) -> None:
-        known = self._by_cid.pop(cid, {})
+    def store(self, cid: str, c: int, digest: str, outcome: dict[str, Any]) -> None:
+        """outcome: as Outcome.to_json() gave it."""
+        known = self._by_cid.pop(cid, None) or {}
         known[c] = (digest, outcome)
         while len(known) > OUTCOMES_PER_CID:
             del known[min(known)]
@@ -75,13 +73,16 @@ class Outcomes:
             del self._by_cid[next(iter(self._by_cid))]
 
     def find(self, cid: str, c: int) -> tuple[str, Outcome] | None:
-        found = self._by_cid.get(cid, {}).get(c)
+        known = self._by_cid.get(cid)
+        found = known.get(c) if known is not None else None
         return (found[0], Outcome.from_json(found[1])) if found is not None else None
 
     def is_forgotten(self, cid: str, c: int) -> bool:
         """Whether an outcome of this number may have been dropped: older than all kept of a full cid."""
         known = self._by_cid.get(cid)
-        return bool(known) and len(known or ()) >= OUTCOMES_PER_CID and c < min(known or (c,))
+        if known is None or len(known) < OUTCOMES_PER_CID or c >= next(iter(known)):
+            return False  # the first that was stored is most often the least, and never less than that
+        return c < min(known)
 
     def knows(self, cid: str) -> bool:
         return cid in self._by_cid
@@ -194,7 +195,7 @@ def _account(image: SessionImage, body: Mapping[str, Any]) -> None:
     if taken := body.get("taken"):
         image.pending.pop(taken, None)
     if stored := body.get("outcome"):
-        image.outcomes.store_json(*stored)
+        image.outcomes.store(*stored)
     if "cause" in body:
         image.cause = body["cause"]
 

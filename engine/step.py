@@ -44,8 +44,13 @@ async def step(actor: Actor, item: Item) -> None:
     elif item.is_late is not None and item.is_late():
         actor.session.intake.refuse(item, EXPIRED)
     else:
-        with actor.session.intake.taking(item):
+        intake = actor.session.intake
+        is_numbered = intake.begin(item)
+        try:
             await _begin(actor, item)
+        finally:
+            if is_numbered:
+                intake.end(item)
 
 
 async def _begin(actor: Actor, item: Item) -> None:

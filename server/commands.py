@@ -61,7 +61,8 @@ class Commands:
 
     @property
     def is_full(self) -> bool:
-        return len(self._in_flight) + sum(len(lane) for lane in self._waiting.values()) >= COMMANDS_IN_FLIGHT_MAX
+        waiting = sum(len(lane) for lane in self._waiting.values()) if self._waiting else 0
+        return len(self._in_flight) + waiting >= COMMANDS_IN_FLIGHT_MAX
 
     async def wait_room(self) -> None:
         """Until there are fewer than COMMANDS_IN_FLIGHT_MAX, or none count any more."""
@@ -138,7 +139,7 @@ class Commands:
             origin="client",
             caller=self._caller,
             command=Command(self._cid, cmd.c, order.digest),
-            is_late=partial(self._is_late, order),
+            is_late=None if order.expires_at is None else partial(self._is_late, order),
         )
         if outcome.done() and outcome.result().code == "busy":
             return False

@@ -248,7 +248,8 @@ class Connection:
     async def _deliver(self, order: Deliver) -> None:
         commands = self._commands
         assert commands is not None, "the core answers observers, and refuses commands before the welcome"
-        await self._pause(order.wait_s)
+        if order.wait_s > 0:
+            await self._pause(order.wait_s)
         if commands.is_full:
             await self._held(commands.wait_room())
         if self.is_stopped():

@@ -50,7 +50,7 @@ class Trim:
     updates: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as in records.py
 class Append:
     """One commit of one session, written whole or not at all.
 
