@@ -7,6 +7,7 @@ import base64
 import logging
 import random
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -56,6 +57,7 @@ class SessionManager:
         root_kind: str | None = None,
         random_source: random.Random | None = None,
         token_bytes: Callable[[int], bytes] = secrets.token_bytes,
+        utc: Callable[[], float] = time.time,
         retention_s: float = RETENTION_S,
         idle_memory_s: float | None = None,
         log_limits: LogLimits | None = None,
@@ -71,6 +73,7 @@ class SessionManager:
         self.root_kind = root_kind or only_root(self.plans)
         self._journal = journal
         self._token_bytes = token_bytes
+        self._utc = utc
         self._roster = Roster(self.plans[self.root_kind].limits)
         self._tasks = EngineTasks()
         self.trimmer = Trimmer(journal, self._tasks, log_limits)
@@ -93,7 +96,7 @@ class SessionManager:
         """Open the journal and bring every stored session back. Raises JournalError if it does not open, StewardError
         if stored actors are in states that the file no longer has."""
         loop = asyncio.get_running_loop()
-        self.clock = Clock(loop)
+        self.clock = Clock(loop, utc=self._utc())
         install_task_factory(loop)
         await self._journal.open()
         await self._upkeep.start()

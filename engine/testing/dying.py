@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from ..journal.memory import MemoryJournal
+from ..scope import end_task
 from .rig import Rig
+from .virtual import VirtualLoop
+
+KILL_ROUNDS: Final = 3  # what is ended may start something while it unwinds
 
 
 class DyingJournal(MemoryJournal):
@@ -38,3 +42,12 @@ async def live_until_dead(journal: DyingJournal, r: Rig, life: Callable[[Rig], C
     living.cancel()
     dying.cancel()
     await asyncio.wait({living, dying})
+
+
+def kill(loop: VirtualLoop) -> None:
+    """End everything that runs on a loop, as it is when its process dies. Hold the journal first: code unwinds."""
+    loop.set_exception_handler(lambda loop, context: None)
+    for _ in range(KILL_ROUNDS):
+        for task in asyncio.all_tasks(loop):
+            loop.run_until_complete(end_task(task))
+    loop.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Final, cast
@@ -19,6 +21,7 @@ from ..records import ROOT, Caller, Command, Origin, Outcome, Record
 from ..registry import Registry
 from ..session import Session
 from ..sessions import SessionManager
+from ..spec import Spec
 from .virtual import VirtualLoop
 
 SHUTDOWN_S: Final = 60.0
@@ -27,8 +30,12 @@ SHUTDOWN_S: Final = 60.0
 def machines(source: Path | str, *handlers: ModuleType | str) -> dict[str, LifecycleMachine]:
     """Compile a lifecycle file (a path) or its text with the handlers of some modules. Raises SpecError."""
     registry = Registry.of(*handlers)
-    spec = load_spec(source, registry) if isinstance(source, Path) else parse_spec(source.encode(), registry)
-    return compile_machines(spec, registry)
+    return compile_machines(read_spec(source, registry), registry)
+
+
+def read_spec(source: Path | str, registry: Registry) -> Spec:
+    """A lifecycle file (a path) or its text. Raises SpecError."""
+    return load_spec(source, registry) if isinstance(source, Path) else parse_spec(source.encode(), registry)
 
 
 class Rig:
@@ -43,11 +50,18 @@ class Rig:
         services: Mapping[str, Any] | None = None,
         log_limits: LogLimits | None = None,
         idle_memory_s: float | None = None,
+        utc: Callable[[], float] = time.time,
     ) -> None:
         self.journal = journal if journal is not None else MemoryJournal()
         self.services: dict[str, Any] = dict(services or {})
         self.manager = SessionManager(
-            compiled, self.journal, services=self.services, log_limits=log_limits, idle_memory_s=idle_memory_s
+            compiled,
+            self.journal,
+            services=self.services,
+            log_limits=log_limits,
+            idle_memory_s=idle_memory_s,
+            random_source=random.Random(0),  # so that what failed fails again
+            utc=utc,
         )
         self.manager.services = self.services  # tests flip switches in it while sessions live
 

@@ -39,10 +39,10 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """time() starts at 0 and moves only when everything waits."""
+    """time() starts at `at`, 0 if nothing is said, and moves only when everything waits."""
 
-    def __init__(self) -> None:
-        self._virtual = 0.0
+    def __init__(self, at: float = 0.0) -> None:
+        self._virtual = at
         self.threads = 0
         selector = _JumpingSelector()
         selector.loop = self

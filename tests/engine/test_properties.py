@@ -10,133 +10,74 @@ from typing import Any
 import small_handlers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import rule
 from small_handlers import Thing
 
-from engine.attachments import Attachment
 from engine.codec import encode
-from engine.loader import load_spec
 from engine.records import Command, Record
-from engine.registry import Registry
 from engine.session import Session
 from engine.state import fold
-from engine.testing.rig import Rig, machines
+from engine.testing.lifecycle import read
+from engine.testing.properties import lifecycle_state_machine
+from engine.testing.rig import Rig
 from engine.testing.virtual import run_virtual
 from engine.view import View
 
-SMALL = Path(__file__).parent / "files" / "small.yaml"
-COMPILED = machines(SMALL, small_handlers)
-SPEC = load_spec(SMALL, Registry.of(small_handlers))
-
-EVENTS = st.sampled_from(["say", "slow", "boom", "secret", "pass_on", "terminate", "nonsense"])
-OPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("send"), EVENTS),
-        st.tuples(st.just("twice"), EVENTS),
-        st.tuples(st.just("burst"), EVENTS),
-        st.tuples(st.just("admin"), st.sampled_from(["retry_cleanup", "write_off", "terminate"])),
-        st.tuples(st.just("time"), st.sampled_from([0.1, 1.0, 5.0, 31.0])),
-        st.tuples(st.just("switch"), st.sampled_from(["raise", "hang", "swallow", "well"])),
-        st.tuples(st.just("thing"), st.sampled_from(["stuck_thing", "unkillable_thing", "fine"])),
-        st.tuples(st.just("attach"), st.just("")),
-        st.tuples(st.just("detach"), st.just("")),
-    ),
-    max_size=25,
-)
+SMALL = read(Path(__file__).parent / "files" / "small.yaml", small_handlers)
 
 
-class Player:
-    """Plays one sequence on one session and keeps what a test needs to judge it."""
+class Sessions(lifecycle_state_machine(SMALL)):  # type: ignore[misc]
+    """M1-M8, C2, C3, L1, L5, L9 after whatever happens to a session, and here: everything ends, clean or named."""
 
-    def __init__(self, rig: Rig, session: Session, *, settles: bool = True) -> None:
-        self.rig = rig
-        self.session = session
-        self._settles = settles
-        self.outcomes: list[Any] = []
-        self._attachments: list[Attachment] = []
-        self._c = 0
+    def __init__(self) -> None:
+        Thing.alive.clear()
+        super().__init__()
 
-    async def play(self, ops: list[tuple[str, Any]]) -> None:
-        for op, argument in ops:
-            await getattr(self, f"do_{op}")(argument)
-            if self._settles:
-                await self.rig.settle()
+    @rule()
+    def crash(self) -> None:
+        super().crash()
+        Thing.alive.clear()  # what a process had in memory is gone with it
 
-    async def do_send(self, name: str) -> None:
-        self._c += 1
-        self.outcomes.append(await self._send(name, Command("c", self._c, name)))
+    def teardown(self) -> None:
+        self.trouble.clear()
+        self.run(self.finish())
+        super().teardown()
+        gc.collect()
+        named = len(self.rig.manager.written_off_list)
+        assert len([thing for thing in Thing.alive if thing.is_open]) == named, "C1: gone, or named and kept track of"
 
-    async def do_twice(self, name: str) -> None:
-        await self.do_send(name)
-        again = await self._send(name, Command("c", self._c, name))
-        first = self.outcomes[-1]
-        assert (again.status, again.code, again.seq) == (first.status, first.code, first.seq), "L5: it is stable"
-
-    async def do_burst(self, name: str) -> None:
-        sent = []
-        for _ in range(5):
-            self._c += 1
-            sent.append(self._send(name, Command("c", self._c, name)))
-        self.outcomes += await asyncio.gather(*sent)
-
-    async def do_admin(self, name: str) -> None:
-        payload = {"reason": "test"} if name == "write_off" else {}
-        self.outcomes.append(await self.rig.send(self.session, name, payload, origin="admin"))
-
-    async def do_time(self, seconds: float) -> None:
-        await self.rig.advance(seconds)
-
-    async def do_switch(self, way: str) -> None:
-        self.rig.services["work"] = way
-
-    async def do_thing(self, way: str) -> None:
-        self.rig.services.pop("stuck_thing", None)
-        self.rig.services.pop("unkillable_thing", None)
-        if way != "fine":
-            self.rig.services["stuck_thing"] = True
-            self.rig.services[way] = True
-
-    async def do_attach(self, _: str) -> None:
-        self._attachments.append(self.session.attach("control"))
-
-    async def do_detach(self, _: str) -> None:
-        if self._attachments:
-            self._attachments.pop().detach()
-
-    async def _send(self, name: str, command: Command) -> Any:
-        payload = {"text": f"t{command.c}"} if name in ("say", "pass_on") else {}
-        return await self.rig.manager.send(self.session.sid, name=name, payload=payload, command=command)
+    async def finish(self) -> None:
+        """Whatever happened: time and one person bring every session to its end (M7, C1)."""
+        await finish(self.rig, self.session)
+        records = await self.rig.records(self.session.sid)
+        assert_clients_see_what_is(records, await self.rig.updates(self.session))
+        assert set(fold(records).actors) == {"/"}, "C2: children end before their parent"
+        assert len(self.rig.manager.clock) <= 1, "only the sweep of old logs is armed"
 
 
-def assert_only_declared_transitions(records: list[Record]) -> None:
-    """M1: every step in the log is a transition that the file declares there."""
-    for record in records:
-        if record.op != "step" or "to" not in record.body:
-            continue
-        machine = SPEC.machines[record.kind]
-        source, event = record.body["from"], record.body["event"]
-        here = machine.states[source]
-        timers = {f"{word} {one.text}": one for word in ("after", "idle") for one in getattr(here, word)}
-        rows = timers[event].transitions if event in timers else machine.rows(source, event)
-        assert rows is not None, (source, event)
-        assert record.body["to"] in {row.to for row in rows}, (source, event, record.body["to"])
+TestSessions = Sessions.TestCase
+TestSessions.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+class Workers(lifecycle_state_machine(SMALL, "worker")):  # type: ignore[misc]
+    """The same, sent to the children."""
+
+
+TestWorkers = Workers.TestCase
+TestWorkers.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
 
 
 async def finish(r: Rig, session: Session) -> None:
-    """Whatever happened: time and one person bring every session to its end (M7, C1)."""
-    r.services.clear()
     await r.send(session, "terminate", origin="admin")
     await r.advance(60)
-    if session.state == "error":
+    if r.manager.live and session.state == "error":
         await r.send(session, "retry_cleanup", origin="admin")
         await r.advance(60)
     assert session.state == "terminated"
 
 
 def assert_clients_see_what_is(records: list[Record], updates: list[dict[str, Any]]) -> None:
-    """L3: by its updates alone a client knows of no actor that is gone, and the states of the others.
-
-    By the log, not by memory: an actor whose activity swallows its end is still closing what the log has it out of.
-    """
+    """L3: by its updates alone a client knows of no actor that is gone, and the states of the others."""
     view = View()
     for update in updates:
         view.apply(encode(update))
@@ -144,66 +85,50 @@ def assert_clients_see_what_is(records: list[Record], updates: list[dict[str, An
     assert seen.items() <= {path: actor.state for path, actor in fold(records).actors.items()}.items()
 
 
-async def history(ops: list[tuple[str, Any]]) -> None:
-    Thing.alive.clear()
-    async with Rig(COMPILED) as r:
-        session = await r.create(user="u", is_connected=False)
-        player = Player(r, session)
-        await player.play(ops)
-        allowed = {"done", "refused", "failed", "deferred"}
-        assert {one.status for one in player.outcomes} <= allowed, "M5: each has its outcome, none is a bare no"
-        assert all(one.code and one.message for one in player.outcomes if one.status in ("refused", "failed"))
-        assert_clients_see_what_is(await r.records(session.sid), await r.updates(session))
-        await finish(r, session)
-        records = await r.records(session.sid)
-        assert_only_declared_transitions(records)
-        image = fold(records)
-        assert image.actors["/"].state == session.state, "M2, M8"
-        assert set(image.actors) == {"/"}, "C2: children end before their parent"
-        assert not [m for m in image.pending.values() if m.to in image.actors], "nothing is owed to anybody alive"
-        updates = await r.updates(session)
-        assert [one["seq"] for one in updates] == list(range(1, len(updates) + 1)), "L1"
-        assert updates[-1]["kind"] == "session.ended", "L9"
-        assert r.manager.created == r.manager.finished + r.manager.live == 1, "C3"
-        assert len(r.manager.clock) <= 1, "only the sweep of old logs is armed"
-    gc.collect()
-    named = len(r.manager.written_off_list)
-    assert len([thing for thing in Thing.alive if thing.is_open]) == named, "C1: gone, or named and kept track of"
+NAMES = st.sampled_from(["say", "slow", "boom", "secret", "pass_on", "terminate", "nonsense"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(ops=OPS)
-def test_any_sequence_of_events_keeps_the_invariants(ops: list[tuple[str, Any]]) -> None:
-    """M1, M2, M3, M5, M7, M8, C1, C2, C3, L1, L5, L9 over arbitrary events, time, connections and sabotage."""
-    run_virtual(history(ops))
+class Player:
+    """Sends one sequence of events to one session."""
+
+    def __init__(self, rig: Rig, session: Session) -> None:
+        self._rig = rig
+        self._session = session
+        self._c = 0
+
+    async def play(self, names: list[str]) -> None:
+        for name in names:
+            self._c += 1
+            payload = {"text": f"t{self._c}"} if name in ("say", "pass_on") else {}
+            command = Command("c", self._c, name)
+            await self._rig.manager.send(self._session.sid, name=name, payload=payload, command=command)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(many=st.lists(OPS, min_size=2, max_size=4))
-def test_sessions_do_not_see_each_other(many: list[list[tuple[str, Any]]]) -> None:
+@given(many=st.lists(st.lists(NAMES, max_size=15), min_size=2, max_size=4))
+def test_sessions_do_not_see_each_other(many: list[list[str]]) -> None:
     """C7: what is done to one session leaves the log of a neighbour as if it were alone."""
 
     async def alone_and_together() -> None:
-        ours = [("send", "say"), ("time", 1.0), ("send", "pass_on"), ("time", 3.0), ("send", "say")]
-        alone = await _log_of(ours, [])
-        together = await _log_of(ours, many)
-        assert alone == together
+        assert await _log_of([]) == await _log_of(many)
 
     run_virtual(alone_and_together())
 
 
-async def _log_of(ops: list[tuple[str, Any]], others: list[list[tuple[str, Any]]]) -> list[Any]:
-    async with Rig(COMPILED) as r:
+async def _log_of(others: list[list[str]]) -> list[Any]:
+    async with SMALL.rig() as r:
         session = await r.create(user="us")
         neighbours = [await r.create(user=f"n{index}", is_connected=False) for index in range(len(others))]
-        shared = {"switch", "thing", "time", "admin"}  # switches and time are everybody's
-        plays = [
-            Player(r, one, settles=False).play([op for op in theirs if op[0] not in shared])
-            for one, theirs in zip(neighbours, others, strict=True)
-        ]
-        await asyncio.gather(Player(r, session).play(ops), *plays)
+        plays = [Player(r, one).play(names) for one, names in zip(neighbours, others, strict=True)]
+        await asyncio.gather(_ours(r, session), *plays)
         result = [(one["seq"], one["kind"], one["data"]) for one in await r.updates(session)]
-        for neighbour in neighbours:
+        for neighbour in (*neighbours, session):
             await finish(r, neighbour)
-        await finish(r, session)
         return result
+
+
+async def _ours(r: Rig, session: Session) -> None:
+    player = Player(r, session)
+    for name, seconds in (("say", 1.0), ("pass_on", 3.0), ("say", 0.0)):
+        await player.play([name])
+        await r.advance(seconds)
