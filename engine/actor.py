@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .activity import Activity
 from .asked import seconds_of
 from .clock import Timer
-from .codec import encode
-from .conditions import Conditions
+from .conditions import raise_listed, set_condition
 from .context import ActorView
 from .errors import Busy, JournalError, Refused
 from .mailbox import Item, Late, Mailbox, Waiter
-from .plan import KindPlan, StatePlan
+from .nothing import NOTHING, without
+from .plan import CleanupPlan, KindPlan, StatePlan
 from .reception import accept
 from .records import Event, Origin, Outcome
 from .resources import Holdings, Ledger, Resource
@@ -35,76 +36,63 @@ log = logging.getLogger("steward.actor")
 
 
 class Actor:
-    """All its fields but the mailbox change only within a step, or before the first."""
+    """All its fields but the mailbox change only within a step, or before the first.
+
+    There may be 100,000 in a process, and most hold nothing most of the time, so that what is empty is shared: tables
+    are replaced when they change, never changed in place, and what is waited for is made for the first who waits.
+    """
 
     __slots__ = (
-        "_idle_armed",
-        "_pump",
-        "activation",
-        "activity",
-        "born_at",
-        "children",
-        "conditions",
-        "data",
-        "ended",
-        "entered_at",
-        "entered_by",
-        "entries",
-        "first_state_left",
-        "holdings",
-        "id",
-        "ill_checks",
-        "inherited",
-        "is_halted",
-        "is_run_over",
-        "kind",
-        "mailbox",
-        "parent",
-        "path",
-        "plan",
-        "report",
-        "session",
-        "shutdown_handlers",
-        "state",
-        "timers",
+        *("session", "plan", "parent", "path", "children", "born_at"),
+        *("state", "activation", "entered_at", "entered_by", "entries", "data", "report", "conditions"),
+        *("activity", "is_run_over", "timers", "mailbox", "holdings", "inherited", "shutdown_handlers", "ill_checks"),
+        *("has_begun", "is_halted", "is_gone", "_begun", "_ended", "_pump"),
     )
 
     def __init__(self, session: Session, plan: KindPlan, parent: Actor | None, image: ActorImage) -> None:
         self.session = session
         self.plan = plan
-        self.kind = plan.kind
         self.parent = parent
         self.path = image.path
-        self.id = image.path.rsplit("/", 1)[-1]
         self.state = image.state
         self.activation = image.activation
         self.entered_at = image.entered_at
         self.entered_by = image.entered_by
-        self.entries = image.entries
+        self.entries: Mapping[str, list[float]] = image.entries or NOTHING
         self.data = image.data
         self.report = image.report
-        self.children: dict[str, Actor] = {}
-        self.conditions = Conditions(self)
+        self.children: Mapping[str, Actor] = NOTHING
+        self.conditions: tuple[str, ...] = ()
         self.is_run_over = image.is_run_over
         self.mailbox = Mailbox()
-        self.mailbox.deferred = image.deferred
-        self.timers: dict[str, Timer] = {}
+        self.mailbox.deferred = tuple(image.deferred)
+        self.timers: Mapping[str, Timer] = NOTHING
         self.activity: Activity | None = None
-        self.shutdown_handlers: list[Callable[[], Awaitable[None]]] = []
-        self.inherited: dict[Resource, Any] = {}
+        self.shutdown_handlers: tuple[Callable[[], Awaitable[None]], ...] = ()
+        self.inherited: Mapping[Resource, CleanupPlan | None] = NOTHING
         self.ill_checks = 0
         self.born_at = session.clock.now()
         self.is_halted = False
-        self.ended: asyncio.Future[None] = session.loop.create_future()
-        self.first_state_left: asyncio.Future[None] = session.loop.create_future()
+        self.has_begun = False
+        self.is_gone = False  # it has ended, and the session has struck it
+        self._ended: asyncio.Future[None] | None = None
+        self._begun: asyncio.Future[None] | None = None
         self._pump: asyncio.Task[None] | None = None
         above: Ledger | None = parent.holdings.ledger if parent is not None else None
-        self.holdings: Holdings = Holdings(self.path, Ledger(plan.limits, above, self._over), session.clock.now)
+        self.holdings: Holdings = Holdings(self.path, Ledger(plan.limits, above, self._over), session.clock)
 
     # What others see
 
     def now(self) -> float:
         return self.session.clock.now()
+
+    @property
+    def kind(self) -> str:
+        return self.plan.kind
+
+    @property
+    def id(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
 
     @property
     def state_plan(self) -> StatePlan:
@@ -220,20 +208,22 @@ class Actor:
         return {t.event: now + seconds_of(t, self.data) for t in plan.timers if target is not None or t.is_idle}
 
     def arm(self, deadlines: Mapping[str, float]) -> None:
-        for name, deadline in deadlines.items():
-            if (old := self.timers.pop(name, None)) is not None:
-                old.cancel()
-            event = Event(name, origin="self", activation=self.activation)
-            self.timers[name] = self.session.clock.call_at(deadline, lambda event=event: self._fire(event))  # type: ignore[misc]
+        if not deadlines:
+            return
+        for name in deadlines.keys() & self.timers.keys():
+            self.timers[name].cancel()
+        call_at, activation = self.session.clock.call_at, self.activation
+        armed = {name: call_at(at, partial(self._fire, name, activation)) for name, at in deadlines.items()}
+        self.timers = {**self.timers, **armed}
 
-    def _fire(self, event: Event) -> None:
-        self.timers.pop(event.name, None)
-        self.session.fire(self, event)
+    def _fire(self, name: str, activation: int) -> None:
+        self.timers = without(self.timers, name)
+        self.session.fire(self, Event(name, origin="self", activation=activation))
 
     def _disarm(self) -> None:
         for timer in self.timers.values():
             timer.cancel()
-        self.timers.clear()
+        self.timers = NOTHING
 
     async def leave(self, *, waits_for_cleanup: bool = True) -> None:
         """Close the scope of the old state before anything of the new one begins (M4)."""
@@ -244,9 +234,8 @@ class Actor:
 
     def enter(self, target: str, event: Event, now: float, deadlines: Mapping[str, float]) -> None:
         if target in self.plan.entries_kept and event.name != "restored":
-            kept = self.entries.setdefault(target, [])
-            kept.append(now)
-            del kept[: -self.plan.entries_kept[target]]
+            kept = [*self.entries.get(target, ()), now][-self.plan.entries_kept[target] :]
+            self.entries = {**self.entries, target: kept}
         self.state = target
         self.activation += 1
         self.entered_at = now
@@ -256,21 +245,44 @@ class Actor:
         if event.name == "unhealthy":
             # What was done about it is not judged by what was found before.
             self.ill_checks = 0
-            self.conditions.set(event.name, holds=False)
+            set_condition(self, event.name, holds=False)
         if self.state_plan.is_final:
             self._end()
             return
         self.arm(deadlines)
         self._begin(event, {})
         self.mailbox.offer_deferred()
-        self.conditions.raise_listed()
+        raise_listed(self)
 
     def _note_beginning(self) -> None:
         """Whoever started this child waits until it has left its initial state, which it may enter again."""
-        if self.state != self.plan.initial and not self.first_state_left.done():
-            self.first_state_left.set_result(None)
-        elif self.state == self.plan.initial and self.first_state_left.done():
-            self.first_state_left = self.session.loop.create_future()
+        self.has_begun = self.state != self.plan.initial
+        if self.has_begun and self._begun is not None:
+            self._begun.set_result(None)
+            self._begun = None
+
+    async def begun(self) -> None:
+        """Return once it has left its initial state, or is gone."""
+        if self.has_begun or self.is_gone:
+            return
+        if self._begun is None:
+            self._begun = self.session.loop.create_future()
+        await asyncio.shield(self._begun)
+
+    def ended(self) -> asyncio.Future[None]:
+        """Done when it is gone."""
+        if self._ended is None:
+            self._ended = self.session.loop.create_future()
+            if self.is_gone:
+                self._ended.set_result(None)
+        return self._ended
+
+    def strike(self) -> None:
+        """The session keeps it no more; whoever waits here is told."""
+        self.is_gone = True
+        for waited in (self._begun, self._ended):
+            if waited is not None and not waited.done():
+                waited.set_result(None)
 
     def _end(self) -> None:
         """A final state is entered: nothing more is taken, and whoever waits here is told."""
@@ -288,7 +300,7 @@ class Actor:
         """Begin the life: the record of its creation is in the log's order."""
         self.arm(self.deadlines(self.state, self.entered_at))
         self._begin(event, {})
-        self.conditions.raise_listed()
+        raise_listed(self)
 
     # Events of the actor itself
 
@@ -314,22 +326,9 @@ class Actor:
     def _over(self, what: str, is_over: bool) -> None:
         counts, limits = self.holdings.ledger.counts, self.plan.limits
         over = any(counts[name] > most for name in counts if (most := getattr(limits, name)) is not None)
-        self.conditions.set("limit_exceeded", over)
+        set_condition(self, "limit_exceeded", holds=over)
 
     # Back from the log
-
-    def restore(self, image: ActorImage, *, is_quiet: bool) -> None:
-        """Bring timers, surviving resources and the mailbox back; `restored` goes first, then what is owed, unless
-        it is_quiet: then nothing happens but what time brings."""
-        for kind, name, handle in image.holds:
-            self.holdings.hold(Resource(kind, name, handle, self.path, self.now(), survives=True), reserve=False)
-        if not self.state_plan.is_final and not is_quiet:
-            self.post(Event("restored", {"ran": {str(index): value for index, value in image.ran.items()}}))
-            for owed in image.owed:
-                self.post(owed)
-            self.mailbox.offer_deferred()
-        self.arm(image.deadlines)
-        self.holdings.account(len(encode(self.data)))
 
     def resume(self, event: Event) -> None:
         """After `restored`: the activity goes on if the state was not left and it was not over already."""
@@ -337,7 +336,7 @@ class Actor:
         if self.activity is None and self.state_plan.run and not self.is_run_over:
             ran = {int(index): value for index, value in event.payload["ran"].items()}
             self._begin(self.entered_by or event, ran)
-        self.conditions.raise_listed()
+        raise_listed(self)
 
     async def close(self) -> None:
         """End what the present state owns, without a record."""

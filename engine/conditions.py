@@ -1,8 +1,11 @@
-"""Conditions of one actor: what holds now, and which of it waits in the mailbox as an event."""
+"""Conditions of an actor: what holds now, and which of it waits in the mailbox as an event.
+
+Raised when they become true and on entering a state that lists them while they hold; each waits at most once, however
+often it flaps, and is dropped if it is no longer true when it is taken. `actor.conditions` are those that hold.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .records import Event
@@ -11,45 +14,27 @@ if TYPE_CHECKING:
     from .actor import Actor
 
 
-class Conditions:
-    """Raised when they become true and on entering a state that lists them while they hold; each waits at most
-    once, however often it flaps, and is dropped if it is no longer true when it is taken."""
+def hold(actor: Actor, name: str) -> None:
+    """It holds from the beginning; the first state that lists it is told on being entered."""
+    if name not in actor.conditions:
+        actor.conditions = tuple(sorted((*actor.conditions, name)))
 
-    __slots__ = ("_actor", "_held", "_waiting")
 
-    def __init__(self, actor: Actor) -> None:
-        self._actor = actor
-        self._held: set[str] = set()
-        self._waiting: set[str] = set()
+def set_condition(actor: Actor, name: str, *, holds: bool) -> None:
+    if not holds:
+        actor.conditions = tuple(one for one in actor.conditions if one != name)
+    elif name not in actor.conditions:
+        hold(actor, name)
+        _raise(actor, name)
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._held
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._held))
+def raise_listed(actor: Actor) -> None:
+    """A state was entered, or restored: it is told of what holds already."""
+    for name in actor.conditions:
+        if actor.state_plan.rows.get(name):
+            _raise(actor, name)
 
-    def hold(self, name: str) -> None:
-        """It holds from the beginning; the first state that lists it is told on being entered."""
-        self._held.add(name)
 
-    def set(self, name: str, holds: bool) -> None:
-        if not holds:
-            self._held.discard(name)
-        elif name not in self._held:
-            self._held.add(name)
-            self._raise(name)
-
-    def raise_listed(self) -> None:
-        """A state was entered, or restored: it is told of what holds already."""
-        for name in self:
-            if self._actor.state_plan.rows.get(name):
-                self._raise(name)
-
-    def taken(self, name: str) -> None:
-        """An event of this name left the mailbox."""
-        self._waiting.discard(name)
-
-    def _raise(self, name: str) -> None:
-        if name not in self._waiting and not self._actor.is_halted:
-            self._waiting.add(name)
-            self._actor.post(Event(name))
+def _raise(actor: Actor, name: str) -> None:
+    if not actor.is_halted and not actor.mailbox.has_urgent(name):
+        actor.post(Event(name))

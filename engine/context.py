@@ -258,7 +258,7 @@ class Context(GuardContext):
     def on_shutdown(self, handler: Callable[[], Awaitable[None]]) -> None:
         """Call handler first in the actor's clean-up; the last one given is called first."""
         self._life.check()
-        self._actor.shutdown_handlers.append(handler)
+        self._actor.shutdown_handlers += (handler,)
 
 
 class RunContext(Context):

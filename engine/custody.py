@@ -12,6 +12,7 @@ from .cleanup import CleanupItem, CleanupReport, clean_up, is_gone
 from .context import Context, Effects, Life
 from .ending import refused_at_the_end, struck
 from .errors import HandlerFailed
+from .nothing import NOTHING, without
 from .plan import Call, CleanupPlan
 from .records import Event
 from .resources import Resource
@@ -60,8 +61,8 @@ class Custodian:
         if self._mode == "recorded" and children:
             for child in children:
                 child.post(Event("stop", sender=self.path))
-            await asyncio.wait({child.ended for child in children}, timeout=timeout_s)
-        left = [child for child in children if not child.ended.done()]
+            await asyncio.wait({child.ended() for child in children}, timeout=timeout_s)
+        left = [child for child in children if not child.is_gone]
         await asyncio.gather(*(self._strike(child) for child in left))
         seconds = self.now() - began
         return [_child_item(child, began, seconds, forced=child in left) for child in children]
@@ -119,7 +120,8 @@ async def _shutdown_handlers(actor: Actor) -> list[CleanupItem]:
     """What handlers asked for with ctx.on_shutdown, last first, each within its bound."""
     items = []
     while actor.shutdown_handlers:
-        handler = actor.shutdown_handlers.pop()
+        *first, handler = actor.shutdown_handlers
+        actor.shutdown_handlers = tuple(first)
         began = actor.now()
         if error := await _shut_down(actor, handler):
             name = getattr(handler, "__qualname__", repr(handler))
@@ -145,12 +147,12 @@ async def _settle_inherited(custodian: Custodian) -> list[CleanupItem]:
     own = {entry.kind for entry in actor.plan.cleanup}
     for resource, entry in list(actor.inherited.items()):
         if resource not in actor.holdings.held(resource.kind):
-            del actor.inherited[resource]  # an entry of ours has let it go, and reported it
+            actor.inherited = without(actor.inherited, resource)  # an entry of ours has let it go, and reported it
             continue
         gone = await is_gone(custodian, resource, entry)
         if gone:
             actor.holdings.drop(resource)
-            del actor.inherited[resource]
+            actor.inherited = without(actor.inherited, resource)
         elif resource.kind in own:
             continue  # its entry has reported it
         name = f"{resource.name} (of {resource.owner})"
@@ -172,8 +174,8 @@ def pass_up(actor: Actor, parent: Actor) -> None:
             parent.holdings.adopt(resource.handle)
         else:
             parent.holdings.hold(resource, reserve=False)
-            parent.inherited[resource] = entry
-    actor.inherited.clear()
+            parent.inherited = {**parent.inherited, resource: entry}
+    actor.inherited = NOTHING
 
 
 async def prove_clean(actor: Actor, written_off: Container[Resource] = ()) -> HandlerFailed | None:
@@ -189,7 +191,7 @@ async def prove_clean(actor: Actor, written_off: Container[Resource] = ()) -> Ha
             continue
         if await is_gone(custodian, resource, actor.inherited.get(resource) or entries.get(resource.kind)):
             actor.holdings.drop(resource)
-            actor.inherited.pop(resource, None)
+            actor.inherited = without(actor.inherited, resource)
         else:
             left.append(f"{resource.kind} {resource.name}")
     if not left:

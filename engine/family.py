@@ -38,7 +38,7 @@ async def start_child(session: Session, parent: Actor, kind: str, name: str, dat
     child = parent.children.get(name)
     if child is None:
         child = _make_child(session, parent, kind, name, data)
-    await asyncio.shield(child.first_state_left)
+    await child.begun()
     if child.is_ending or child.is_halted:
         raise ChildFailed(f"{child.path} went to {child.state} instead of to work")
     return child.view()
@@ -75,7 +75,7 @@ def add_actor(
     session.commit(actor, "created", body, row=row, tokens=tokens)
     session.actors[path] = actor
     if parent is not None:
-        parent.children[actor.id] = actor
+        parent.children = {**parent.children, actor.id: actor}
         actor.start(Event("created"))
     else:
         session.images[ROOT] = image

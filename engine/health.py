@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .actor import Actor
 from .clock import Timer
+from .conditions import set_condition
 from .context import GuardContext
 from .errors import Refused
 from .records import Event
@@ -96,7 +97,7 @@ class SessionHealthMonitor:
         actor.ill_checks = actor.ill_checks + 1 if findings else 0
         for finding in findings:
             log.warning("%s%s is ill: %s: %s", actor.session.sid, actor.path, finding.check, finding.text)
-        actor.conditions.set("unhealthy", actor.ill_checks >= actor.plan.unhealthy_after)
+        set_condition(actor, "unhealthy", holds=actor.ill_checks >= actor.plan.unhealthy_after)
 
     async def _findings(self, actor: Actor) -> list[Finding]:
         found = [(check, await self._ask(actor, check)) for check in actor.plan.checks]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 from .codec import encode
 from .errors import LimitExceeded, RegistryError
@@ -15,6 +15,7 @@ from .probes import BUILT_IN_PROBES
 from .spec import Limits
 
 LIMITED: Final = ("tasks", "files", "processes", "memory")
+UNBOUNDED: Final = (None,) * len(LIMITED)
 
 log = logging.getLogger("steward.resources")
 
@@ -36,19 +37,29 @@ class Resource:
 class Ledger:
     """Counts of one actor and all below it, each bounded by what the file declares."""
 
-    __slots__ = ("_most", "_on_over", "_parent", "counts")
+    # A slot for each of LIMITED, and the limits where they are: two tables would be 460 bytes an actor.
+    __slots__ = ("_limits", "_on_over", "_parent", "files", "memory", "processes", "tasks")
 
     def __init__(self, limits: Limits, parent: Ledger | None, on_over: Callable[[str, bool], None]) -> None:
-        self.counts = dict.fromkeys(LIMITED, 0)
-        self._most: Mapping[str, int | None] = {name: getattr(limits, name) for name in LIMITED}
+        self._limits = limits
         self._parent = parent
-        self._on_over = on_over
+        bounds = (limits.tasks, limits.files, limits.processes, limits.memory)
+        self._on_over = _nobody if bounds == UNBOUNDED else on_over
+        self.tasks = self.files = self.processes = self.memory = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {what: getattr(self, what) for what in LIMITED}
+
+    def _most(self, what: str) -> int | None:
+        most: int | None = getattr(self._limits, what)
+        return most
 
     def require(self, what: str, count: int = 1) -> None:
         """Raises LimitExceeded if this or any above has no room for it."""
         for ledger in self._chain():
-            most = ledger._most[what]
-            if most is not None and ledger.counts[what] + count > most:
+            most = ledger._most(what)
+            if most is not None and getattr(ledger, what) + count > most:
                 raise LimitExceeded(what, most)
 
     def reserve(self, what: str, count: int = 1) -> None:
@@ -59,8 +70,9 @@ class Ledger:
     def add(self, what: str, count: int = 1) -> None:
         """Count what exists already, room or not; who is over its limit is told."""
         for ledger in self._chain():
-            ledger.counts[what] += count
-            ledger._tell(what, -count)
+            now: int = getattr(ledger, what) + count
+            setattr(ledger, what, now)
+            ledger._tell(what, now - count, now)
 
     def give_back(self, what: str, count: int = 1) -> None:
         self.add(what, -count)
@@ -70,13 +82,10 @@ class Ledger:
         ledger long after the actor has ended."""
         self._on_over = _nobody
 
-    def _tell(self, what: str, undo: int) -> None:
-        most = self._most[what]
-        if most is None:
-            return
-        is_over, was_over = self.counts[what] > most, self.counts[what] + undo > most
-        if is_over != was_over:
-            self._on_over(what, is_over)
+    def _tell(self, what: str, before: int, now: int) -> None:
+        most = self._most(what)
+        if most is not None and (now > most) != (before > most):
+            self._on_over(what, now > most)
 
     def _chain(self) -> Iterator[Ledger]:
         ledger: Ledger | None = self
@@ -89,20 +98,26 @@ def _nobody(what: str, is_over: bool) -> None:
     """Who is told of an actor that has ended."""
 
 
+class HasNow(Protocol):
+    """What tells the time: a Clock does."""
+
+    def now(self) -> float: ...
+
+
 class Holdings:
     """Everything one actor holds. It is the owner (tasks.Owner) of the tasks its handlers start."""
 
-    __slots__ = ("_accounted", "_heir", "_is_retired", "_kinds", "_now", "_path", "_tasks", "ledger")
+    __slots__ = ("_accounted", "_clock", "_heir", "_held", "_path", "_tasks", "ledger")
 
-    def __init__(self, path: str, ledger: Ledger, now: Callable[[], float]) -> None:
+    def __init__(self, path: str, ledger: Ledger, clock: HasNow) -> None:
         self.ledger = ledger
         self._path = path
-        self._now = now
-        self._kinds: dict[str, list[Resource]] = {}
-        self._tasks: dict[asyncio.Task[Any], Resource] = {}
+        self._clock = clock
+        # Nothing, until there is something: most actors hold nothing most of the time.
+        self._held: tuple[Resource, ...] = ()
+        self._tasks: dict[asyncio.Task[Any], Resource] | None = None
         self._accounted = 0
-        self._is_retired = False
-        self._heir: Holdings | None = None
+        self._heir: Holdings | None = self  # whose task what its code starts is; after its end another's
 
     def account(self, size: int) -> None:
         """How many bytes the actor's own data takes now; counted as memory, whether there is room or not."""
@@ -110,12 +125,14 @@ class Holdings:
         self._accounted = size
 
     def adopt(self, task: asyncio.Task[Any]) -> None:
-        if task in self._tasks or task.done():
+        if task in (self._tasks or ()) or task.done():
             return
-        if self._is_retired:
+        if self._heir is not self:
             self._bequeath(task)
             return
-        self._tasks[task] = Resource("tasks", task.get_name(), task, self._path, self._now())
+        if self._tasks is None:
+            self._tasks = {}
+        self._tasks[task] = Resource("tasks", task.get_name(), task, self._path, self._clock.now())
         self.ledger.add("tasks")
         task.add_done_callback(self._task_done)
 
@@ -123,7 +140,6 @@ class Holdings:
         """The actor has ended: nothing of its own is counted any more, and what its code still starts is heir's."""
         self.account(0)
         self.ledger.retire()
-        self._is_retired = True
         self._heir = heir
 
     def _bequeath(self, task: asyncio.Task[Any]) -> None:
@@ -136,14 +152,14 @@ class Holdings:
 
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         # Its error, if it has one, is left to whoever awaits it; asyncio logs one that nobody asked for.
-        if self._tasks.pop(task, None) is not None:
+        if self._tasks is not None and self._tasks.pop(task, None) is not None:
+            self._tasks = self._tasks or None
             self.ledger.give_back("tasks")
 
     def disown(self, task: asyncio.Task[Any]) -> None:
         """Strike a task that was detached: nothing can resume it, and the last reference to it is ours."""
-        if self._tasks.pop(task, None) is not None:
-            task.remove_done_callback(self._task_done)
-            self.ledger.give_back("tasks")
+        task.remove_done_callback(self._task_done)
+        self._task_done(task)
 
     def hold(self, resource: Resource, *, reserve: bool = True) -> Resource:
         """Raises LimitExceeded if there is no room for it or its bytes; then it is not held."""
@@ -156,7 +172,7 @@ class Holdings:
                 for undo, amount in counted[:done]:
                     self.ledger.give_back(undo, amount)
                 raise
-        self._kinds.setdefault(resource.kind, []).append(resource)
+        self._held += (resource,)
         return resource
 
     def drop(self, resource: Resource) -> None:
@@ -164,10 +180,9 @@ class Holdings:
         if resource.kind == "tasks":
             self.disown(resource.handle)
             return
-        held = self._kinds.get(resource.kind, [])
-        if resource not in held:
+        if resource not in self._held:
             return
-        held.remove(resource)
+        self._held = tuple(one for one in self._held if one is not resource)
         if resource.kind in LIMITED:
             self.ledger.give_back(resource.kind)
         if resource.size:
@@ -175,21 +190,18 @@ class Holdings:
 
     def held(self, kind: str) -> tuple[Resource, ...]:
         if kind == "tasks":
-            for task, resource in self._tasks.items():
+            tasks = self._tasks or {}
+            for task, resource in tasks.items():
                 resource.name = task.get_name()  # before Python 3.13 a task is named after it was created
-            return tuple(self._tasks.values())
-        return tuple(self._kinds.get(kind, ()))
-
-    def kinds(self) -> tuple[str, ...]:
-        """Kinds of which anything is held."""
-        return tuple(kind for kind in (*self._kinds, "tasks") if self.held(kind))
+            return tuple(tasks.values())
+        return tuple(one for one in self._held if one.kind == kind)
 
     def all(self) -> tuple[Resource, ...]:
-        return tuple(resource for kind in dict.fromkeys(self.kinds()) for resource in self.held(kind))
+        return (*self._held, *self.held("tasks"))
 
     def surviving(self) -> list[list[Any]]:
         """[kind, name, handle] of what a restart leaves behind, for the log."""
-        return [[one.kind, one.name, one.handle] for one in self.all() if one.survives]
+        return [[one.kind, one.name, one.handle] for one in self._held if one.survives]
 
     def sweep(self) -> None:
         """Strike files and processes that ended by themselves, so that their places are free."""
@@ -240,7 +252,7 @@ class Resources:
 
     def _take(self, resource: Resource) -> Resource:
         holdings = self._holdings
-        resource.owner, resource.since = holdings._path, holdings._now()
+        resource.owner, resource.since = holdings._path, holdings._clock.now()
         return holdings.hold(resource, reserve=self._is_limited)
 
     def held(self, kind: str) -> tuple[Resource, ...]:

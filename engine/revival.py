@@ -7,12 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .actor import Actor
+from .codec import encode
+from .conditions import hold
 from .records import ROOT, Event
 from .resources import Resource
 
 if TYPE_CHECKING:
     from .plan import CleanupPlan
     from .session import Leak, Session
+    from .state import ActorImage
 
 
 def restore(session: Session, leaks: Iterable[Leak] = (), *, is_quiet: bool = False) -> None:
@@ -28,12 +31,12 @@ def restore(session: Session, leaks: Iterable[Leak] = (), *, is_quiet: bool = Fa
         actor = Actor(session, session.plans[image.kind], parent, image)
         session.actors[image.path] = actor
         if parent is not None:
-            parent.children[actor.id] = actor
+            parent.children = {**parent.children, actor.id: actor}
     if is_quiet:
         session.owes_restored = tuple(session.actors)
-        session.actors[ROOT].conditions.hold("last_connection_lost")
+        hold(session.actors[ROOT], "last_connection_lost")
     for image in images:
-        session.actors[image.path].restore(image, is_quiet=is_quiet)
+        _restore(session.actors[image.path], image, is_quiet=is_quiet)
     for resource, entry in leaks:
         _inherit(session.actors[ROOT], resource, entry)
     session.restored(is_quiet=is_quiet)
@@ -41,12 +44,27 @@ def restore(session: Session, leaks: Iterable[Leak] = (), *, is_quiet: bool = Fa
         session.clock.call_at(session.clock.now(), partial(rouse, session))  # behind the deadlines that are due
 
 
+def _restore(actor: Actor, image: ActorImage, *, is_quiet: bool) -> None:
+    """Bring timers, surviving resources and the mailbox back; `restored` goes first, then what is owed, unless
+    is_quiet."""
+    for kind, name, handle in image.holds:
+        resource = Resource(kind, name, handle, actor.path, actor.now(), survives=True)
+        actor.holdings.hold(resource, reserve=False)
+    if not actor.state_plan.is_final and not is_quiet:
+        actor.post(Event("restored", {"ran": {str(index): value for index, value in image.ran.items()}}))
+        for owed in image.owed:
+            actor.post(owed)
+        actor.mailbox.offer_deferred()
+    actor.arm(image.deadlines)
+    actor.holdings.account(len(encode(actor.data)))
+
+
 def _inherit(root: Actor, resource: Resource, entry: CleanupPlan | None) -> None:
     if resource.kind == "tasks":
         root.holdings.adopt(resource.handle)
     else:
         root.holdings.hold(resource, reserve=False)
-        root.inherited[resource] = entry
+        root.inherited = {**root.inherited, resource: entry}
 
 
 def _begins_work(session: Session) -> bool:

@@ -15,6 +15,7 @@ from .admission import store_away
 from .asked import seconds_of
 from .attachments import Attachment, Attachments
 from .backlog import Commit
+from .conditions import set_condition
 from .context import ActorView, Context
 from .custody import dissolve
 from .directory import Directory
@@ -23,6 +24,7 @@ from .errors import HandlerFailed
 from .intake import NOT_SERVED, Intake
 from .journal.base import SessionRow, TokenRow
 from .mailbox import Item
+from .nothing import without
 from .plan import Call, CleanupPlan
 from .records import ROOT, Caller, Event, Message, Outcome, Record, Update
 from .resources import Resource
@@ -128,8 +130,8 @@ class Session:
     def _connected(self) -> None:
         if self.root is not None and not self.is_ended:
             holds = self.attachments.is_connected
-            self.root.conditions.set("connected", holds)
-            self.root.conditions.set("last_connection_lost", not holds)
+            set_condition(self.root, "connected", holds=holds)
+            set_condition(self.root, "last_connection_lost", holds=not holds)
 
     def fire(self, actor: Actor, event: Event) -> None:
         """A time limit is over. One that a connection would have ended waits for whoever is arriving."""
@@ -274,12 +276,10 @@ class Session:
             _settle_after(last, item, outcome)
 
     def _forget(self, actor: Actor) -> None:
-        for future in (actor.ended, actor.first_state_left):
-            if not future.done():
-                future.set_result(None)
+        actor.strike()
         actor.holdings.retire(actor.parent.holdings if actor.parent is not None else None)
         if actor.parent is not None:
-            actor.parent.children.pop(actor.id, None)
+            actor.parent.children = without(actor.parent.children, actor.id)
             self.actors.pop(actor.path, None)
 
     # Built-in steps, failure, and the way back
@@ -296,7 +296,7 @@ class Session:
     def _write_off(self, actor: Actor, resource: Resource, reason: str, caller: Caller) -> None:
         self._directory.written_off(self, resource, reason, caller)
         actor.holdings.drop(resource)
-        actor.inherited.pop(resource, None)
+        actor.inherited = without(actor.inherited, resource)
 
     def fail(self, error: Exception) -> None:
         """The log takes nothing, or a step failed in the engine: stop, and be rebuilt from the log."""

@@ -18,6 +18,7 @@ from .arrivals import Arrivals
 from .audit import WRITTEN_OFF_MAX, WrittenOff
 from .backlog import LASTING
 from .clock import Clock
+from .conditions import hold
 from .errors import JournalError, Refused
 from .family import add_actor
 from .health import SessionHealthMonitor
@@ -235,7 +236,7 @@ class SessionManager:
             raise _leaving()
         self._roster.created += 1
         self._roster.up[row.sid] = session
-        root.conditions.hold("last_connection_lost")
+        hold(root, "last_connection_lost")
         root.start(Event("created"))
         return session
 

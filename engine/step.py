@@ -34,8 +34,6 @@ log = logging.getLogger("steward.step")
 
 async def step(actor: Actor, item: Item) -> None:
     """Take one item from the mailbox to its outcome. Raises JournalError if the log takes nothing."""
-    event = item.event
-    actor.conditions.taken(event.name)
     if item.is_withdrawn:
         return
     early = _early(actor, item)
@@ -149,7 +147,7 @@ def _defer(actor: Actor, item: Item) -> None:
     kept = replace(item.event, id=f"d{actor.session.log.rev + 1}")
     body = _consumed(item) | {"event": kept.to_json()}
     actor.session.commit(actor, "deferred", body, item, outcome)
-    actor.mailbox.deferred.append(kept)
+    actor.mailbox.defer(kept)
 
 
 async def _take(actor: Actor, item: Item, row: Row) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine import family
 from engine.actor import Actor
+from engine.conditions import hold
 from engine.context import RunContext
 from engine.journal.base import SessionRow
 from engine.machine import compile_machines
@@ -108,7 +109,7 @@ async def actual(rig: Rig, spec: Spec, kind: str, state: str, event: Event) -> t
     await actor.leave()
     actor.state = state
     if event.name in CONDITIONS:
-        actor.conditions.hold(event.name)
+        hold(actor, event.name)
     waiter: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     await step(actor, Item(event, waiter))
     after = actor.state  # at once: what it enters may go on by itself while the outcome becomes durable

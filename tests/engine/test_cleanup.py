@@ -36,7 +36,7 @@ class Actor:
         loop = asyncio.get_running_loop()
         install_task_factory(loop)
         self.now: Callable[[], float] = loop.time
-        self.holdings = Holdings("/", Ledger(Limits(), None, lambda what, is_over: None), self.now)
+        self.holdings = Holdings("/", Ledger(Limits(), None, lambda what, is_over: None), self)
         self.called: list[str] = []
         self.children: list[CleanupItem] = []
 

@@ -31,7 +31,7 @@ def test_lanes_keep_their_order(given: list[tuple[str, int]]) -> None:
     mailbox = Mailbox()
     for lane, number in given:
         if lane == "deferred":
-            mailbox.deferred.append(Event(f"{number}", id=f"d{number}"))
+            mailbox.defer(Event(f"{number}", id=f"d{number}"))
         else:
             put(mailbox, f"{number}", urgent=lane == "urgent")
     mailbox.offer_deferred()
@@ -77,7 +77,7 @@ def test_a_message_of_another_actor_is_taken_above_the_bound() -> None:
 def test_deferred_events_count_towards_the_bound() -> None:
     """L11: else a client could fill memory by way of a state that defers."""
     mailbox = Mailbox()
-    mailbox.deferred = [Event("say", id=f"d{number}") for number in range(MAILBOX_EVENTS_MAX - 1)]
+    mailbox.deferred = tuple(Event("say", id=f"d{number}") for number in range(MAILBOX_EVENTS_MAX - 1))
     put(mailbox, "say")
     assert mailbox.is_full
     with pytest.raises(Busy):
@@ -87,7 +87,7 @@ def test_deferred_events_count_towards_the_bound() -> None:
 def test_what_is_deferred_again_is_offered_again_in_its_order() -> None:
     """Offered after each change of state until a state takes it."""
     mailbox = Mailbox()
-    mailbox.deferred = [Event(name, id=name) for name in "abc"]
+    mailbox.deferred = tuple(Event(name, id=name) for name in "abc")
     mailbox.offer_deferred()
     first = mailbox.take()
     assert first is not None
@@ -100,7 +100,7 @@ def test_what_is_deferred_again_is_offered_again_in_its_order() -> None:
 def test_what_was_handled_is_not_offered_again() -> None:
     """M5: it counts once."""
     mailbox = Mailbox()
-    mailbox.deferred = [Event(name, id=name) for name in "abc"]
+    mailbox.deferred = tuple(Event(name, id=name) for name in "abc")
     mailbox.offer_deferred()
     mailbox.forget_deferred(["a", "c"])
     assert names(mailbox) == ["b"]
@@ -112,7 +112,7 @@ def test_closing_hands_out_everything_that_was_not_taken() -> None:
     mailbox = Mailbox()
     put(mailbox, "rest")
     put(mailbox, "urgent", urgent=True)
-    mailbox.deferred = [Event("deferred", id="d1")]
+    mailbox.deferred = (Event("deferred", id="d1"),)
     mailbox.offer_deferred()
     assert [item.event.name for item in mailbox.close()] == ["urgent", "rest"]
     assert mailbox.close() == []

@@ -23,12 +23,17 @@ from engine.tasks import install_task_factory, owned_context
 from engine.testing.virtual import in_virtual_time
 
 
+class AtZero:
+    def now(self) -> float:
+        return 0.0
+
+
 def ledger(parent: Ledger | None = None, on_over: Any = lambda what, is_over: None, **limits: int) -> Ledger:
     return Ledger(Limits(**limits), parent, on_over)
 
 
 def holdings(given: Ledger | None = None, **limits: int) -> Holdings:
-    return Holdings("/", given or ledger(**limits), lambda: 0.0)
+    return Holdings("/", given or ledger(**limits), AtZero())
 
 
 def resources(of: Holdings, *acquires: str, releases: tuple[str, ...] = ()) -> Resources:
@@ -149,7 +154,7 @@ def test_holding_and_dropping_anything_leaves_no_count(data: list[tuple[str, int
     for one in [*held, *held]:
         books.drop(one)
     assert set(books.ledger.counts.values()) == {0}
-    assert books.kinds() == ()
+    assert books.all() == ()
 
 
 def test_two_resources_that_look_alike_are_two() -> None:

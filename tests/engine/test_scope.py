@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from engine.clock import Clock
 from engine.errors import HandlerFailed
 from engine.resources import Holdings, Ledger
 from engine.scope import GRACE_S, end_task, handler_failure, run_bounded, undisturbed
@@ -25,7 +26,7 @@ class Mark:
 def make_holdings(**limits: int) -> Holdings:
     loop = asyncio.get_running_loop()
     install_task_factory(loop)
-    return Holdings("/", Ledger(Limits(**limits), None, lambda what, is_over: None), loop.time)
+    return Holdings("/", Ledger(Limits(**limits), None, lambda what, is_over: None), Clock(loop))
 
 
 async def settle() -> None:
