@@ -13,6 +13,7 @@ from typing import Final
 
 from .errors import Refused
 from .journal.base import APPENDS_QUEUED_MAX
+from .observer import Observer
 from .tasks import engine_context
 
 SLOW_S: Final = 2.0  # without a commit landing; a disk in good health needs milliseconds
@@ -34,11 +35,13 @@ class Admission:
         lag_s: Callable[[], float] = lambda: 0.0,
         changed: Callable[[], None] = lambda: None,
         source: random.Random | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.random = source or random.Random()
         self.is_degraded = False
-        self._lag_s = lag_s
+        self.lag_s = lag_s
         self._changed = changed
+        self._observer = observer or Observer()
         self._flying = 0  # commits the store has to answer
         self._moved_at = 0.0  # when it answered last, or got something to answer
         self._failed_at: float | None = None  # its last answer was a failure
@@ -47,18 +50,21 @@ class Admission:
 
     # What logs tell it
 
-    def handed(self) -> None:
-        """The store was given a commit."""
+    def handed(self) -> float:
+        """The store was given a commit; when that was, which settled() asks for."""
+        now = _now()
         if not self._flying:
-            self._moved_at = _now()
+            self._moved_at = now
             if self._timer is None:
                 self._look_in(SLOW_S)
         self._flying += 1
+        return now
 
-    def settled(self, failure: Exception | None) -> None:
+    def settled(self, handed_at: float, failure: Exception | None) -> None:
         """It answered. failure: of the store; a refusal for the commit's own sake is none."""
         self._flying -= 1
         self._moved_at = _now()
+        self._observer.landed(self._moved_at - handed_at)
         self._failed_at = self._moved_at if failure is not None else None
         if self.is_degraded or failure is not None:
             self._review()
@@ -76,7 +82,7 @@ class Admission:
         """Why no new session is taken now."""
         if self.is_degraded:
             return store_away()
-        if self._flying >= QUEUE_MAX or self._lag_s() >= LAG_MAX_S:
+        if self._flying >= QUEUE_MAX or self.lag_s() >= LAG_MAX_S:
             return overloaded()
         return None
 

@@ -183,8 +183,8 @@ class Backlog:
             self.abandon(JournalError(f"the store takes nothing now: {error}"))
             return False
         self._flying += 1
-        self._admission.handed()
-        written.add_done_callback(partial(self._settled, commit), context=self._context)
+        handed_at = self._admission.handed()
+        written.add_done_callback(partial(self._settled, commit, handed_at), context=self._context)
         return True
 
     def _push_in(self, delay_s: float) -> None:
@@ -199,10 +199,10 @@ class Backlog:
                 return
             self._bytes -= commit.size
 
-    def _settled(self, commit: Commit, written: asyncio.Future[None]) -> None:
+    def _settled(self, commit: Commit, handed_at: float, written: asyncio.Future[None]) -> None:
         self._flying -= 1
         failure = _failure(written)
-        self._admission.settled(None if isinstance(failure, LASTING) else failure)
+        self._admission.settled(handed_at, None if isinstance(failure, LASTING) else failure)
         if self.error is None and not self._is_failing:
             self._judge(commit, failure)
         if self._is_failing and not self._flying:

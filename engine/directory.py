@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .arrivals import Arrivals
 from .clock import Clock
+from .observer import Observer
 from .plan import KindPlan
 from .records import Caller
 from .resources import Resource
@@ -30,6 +31,8 @@ class Directory(Protocol):
     def arrivals(self) -> Arrivals: ...
     @property
     def trimmer(self) -> Trimmer: ...
+    @property
+    def observer(self) -> Observer: ...
     @property
     def random(self) -> random.Random: ...
     def session_ended(self, session: Session) -> None: ...

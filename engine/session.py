@@ -204,6 +204,7 @@ class Session:
         self.cause = cause or self.cause
         if stored is not None:
             self.intake.outcomes.store(*stored)
+        self._directory.observer.committed(actor, record, len(all_updates))
         if item is not None and outcome is not None:
             _settle_after(committed, item, outcome)
         return messages

@@ -25,6 +25,7 @@ from .health import SessionHealthMonitor
 from .intake import NOT_SERVED
 from .journal.base import Journal, SessionRow, TokenRow
 from .machine import LifecycleMachine, only_root, plan_of
+from .observer import Observer
 from .plan import KindPlan
 from .records import ROOT, Caller, Command, Event, Origin, Outcome
 from .recovery import Recovery
@@ -62,6 +63,7 @@ class SessionManager:
         retention_s: float = RETENTION_S,
         idle_memory_s: float | None = None,
         log_limits: LogLimits | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.machines = machines
         self.plans: Mapping[str, KindPlan] = {kind: plan_of(machine) for kind, machine in machines.items()}
@@ -69,6 +71,7 @@ class SessionManager:
         self.random = random_source or random.Random()
         self.written_off_list: deque[WrittenOff] = deque(maxlen=WRITTEN_OFF_MAX)
         self.arrivals = Arrivals()
+        self.observer = observer or Observer()
         self.is_leaving = False
         self.clock: Clock
         self.root_kind = root_kind or only_root(self.plans)
@@ -89,7 +92,7 @@ class SessionManager:
         )
         self._monitor = SessionHealthMonitor(self)
         self._watchdog = Watchdog()
-        self.admission = Admission(lambda: self._watchdog.lag_s, self._store_moved, self.random)
+        self.admission = Admission(lambda: self._watchdog.lag_s, self._store_moved, self.random, self.observer)
 
     # Life of the manager
 
@@ -236,6 +239,7 @@ class SessionManager:
             raise _leaving()
         self._roster.created += 1
         self._roster.up[row.sid] = session
+        self.observer.created(session)
         hold(root, "last_connection_lost")
         root.start(Event("created"))
         return session

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from engine.errors import StewardError
 from engine.journal.base import Journal
 from engine.loader import load_spec
 from engine.machine import compile_machines
@@ -32,7 +28,9 @@ from .desk import Desk
 from .frames import FRAME_BYTES_MAX
 from .http import Http
 from .leaving import Leaving
+from .listening import BACKLOG, StartError, forget_address, listening_socket, tell_address, url_of
 from .loading import load_handlers, load_teams
+from .operators import operators_app
 from .pages import Pages
 from .pictures import Pictures
 from .pool import Pool
@@ -41,14 +39,12 @@ from .problems import headers, shell
 from .stopping import Stopper
 from .transfers import Transfers
 
-BACKLOG: Final = 1024  # connections the kernel holds before they are accepted
+if TYPE_CHECKING:
+    from .metrics import Metrics
+
 HANDLERS_S: Final = 2.0  # for HTTP requests under way when the server leaves
 WORKSPACES: Final = "workspaces"  # in the data directory
 log = logging.getLogger("steward.app")
-
-
-class StartError(StewardError):
-    """The operator's: this server cannot start, and what would help."""
 
 
 @dataclass(slots=True)
@@ -63,6 +59,17 @@ class Parts:
     http: Http
     transfers: Transfers
     leaving: Leaving
+    operators: web.Application | None  # on a listener of its own
+    operators_url: str | None = None  # while it listens
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where a server is to be found. key: what opens it, if that is this server's own."""
+
+    url: str
+    key: str | None
+    operators_url: str | None
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -98,36 +105,50 @@ def build(
 
     insisted: waits for the signal that ends the grace.
     """
+    metrics = None if settings.admin_port is None else _metrics()
     manager = SessionManager(
         compile_machines(spec, registry),
         journal,
         services=services or {},
         idle_memory_s=settings.idle_memory_s or None,
         log_limits=settings.log_limits,
+        observer=metrics,
     )
-    desk = Desk(manager, Credentials(settings, key))
+    credentials = Credentials(settings, key)
+    desk = Desk(manager, credentials)
     pool = Pool(
         unwelcomed_max=settings.unwelcomed_max,
         unwelcomed_per_address_max=settings.unwelcomed_per_address_max,
         control_max=settings.control_max,
         observe_max=settings.observe_max,
     )
+    operators = None
+    if metrics is not None:
+        metrics.follow(manager, pool)
+        operators = operators_app(settings, credentials, metrics)
     http = Http(desk, pool, spec, settings.timing)
     transfers = Transfers(desk, settings.timing)
     gate = Gate(settings)
     app = web.Application(middlewares=[shell(gate)], client_max_size=FRAME_BYTES_MAX)
     leaving = Leaving(desk, pool, settings.grace_s, insisted or asyncio.Event().wait)
-    app[PARTS] = Parts(settings, spec, manager, desk, pool, http, transfers, leaving)
+    app[PARTS] = Parts(settings, spec, manager, desk, pool, http, transfers, leaving, operators)
     app.on_response_prepare.append(headers(gate))
     app.add_routes(http.routes())
     app.add_routes(transfers.routes())
     app.add_routes(Pages((services or {}).get("teams", {}), allow_breaking=settings.allow_breaking).routes())
     app.add_routes(Pictures(spec).routes())
     app.add_routes(descriptions.routes())
+    app.cleanup_ctx.append(_operators)
     app.cleanup_ctx.append(_sessions)
     app.cleanup_ctx.append(_sweep)
     app.on_shutdown.append(_leave)
     return app
+
+
+def _metrics() -> Metrics:
+    from .metrics import Metrics  # its library is for those who read them
+
+    return Metrics()
 
 
 async def _sessions(app: web.Application) -> AsyncIterator[None]:
@@ -142,6 +163,25 @@ async def _sessions(app: web.Application) -> AsyncIterator[None]:
     parts.http.is_ready = parts.leaving.is_up = True
     yield
     await parts.leaving.run()
+
+
+async def _operators(app: web.Application) -> AsyncIterator[None]:
+    """Their listener is there before the first session, and until the last has gone."""
+    parts = app[PARTS]
+    if parts.operators is None:
+        yield
+        return
+    settings = parts.settings
+    listener = listening_socket(settings.admin_host, settings.admin_port or 0, "admin-")
+    runner = web.AppRunner(parts.operators, access_log=None, shutdown_timeout=HANDLERS_S, handle_signals=False)
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        parts.operators_url = url_of(settings.admin_host, listener)
+        yield
+    finally:
+        await runner.cleanup()
+        listener.close()
 
 
 async def _sweep(app: web.Application) -> AsyncIterator[None]:
@@ -170,30 +210,8 @@ async def stop(runner: web.AppRunner) -> None:
     await runner.cleanup()
 
 
-def listening_socket(host: str, port: int) -> socket.socket:
-    """Bound, not listening yet. Raises StartError for a port in use, an unknown address or a forbidden port."""
-    name = host.strip("[]")
-    try:
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise StartError(f"the host {host} has no address: {error.strerror}; choose another with --host") from None
-    family, kind, number, _, address = min(found, key=lambda item: item[0] != socket.AF_INET)
-    listener = socket.socket(family, kind, number)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setblocking(False)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise StartError(
-            f"cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}; "
-            "choose another with --port, or --port 0 for any free one"
-        ) from None
-    return listener
-
-
-async def serve(settings: Settings, stopper: Stopper, announce: Callable[[str, str | None], None]) -> None:
-    """Run until a signal. announce(url, key) is called once clients are taken.
+async def serve(settings: Settings, stopper: Stopper, announce: Callable[[Served], None]) -> None:
+    """Run until a signal. announce is called once clients are taken.
 
     Raises StartError, SpecError, RegistryError or JournalError if it cannot start.
     """
@@ -209,7 +227,7 @@ async def serve(settings: Settings, stopper: Stopper, announce: Callable[[str, s
         await running
 
 
-async def _run(settings: Settings, stopper: Stopper, announce: Callable[[str, str | None], None]) -> None:
+async def _run(settings: Settings, stopper: Stopper, announce: Callable[[Served], None]) -> None:
     from engine.journal.sqlite import SqliteJournal
 
     registry = load_handlers(settings)
@@ -231,12 +249,12 @@ async def _run(settings: Settings, stopper: Stopper, announce: Callable[[str, st
         try:
             await runner.setup()
             await web.SockSite(runner, listener, backlog=BACKLOG).start()
-            url = _url(settings.host, listener)
-            settings.address_file.write_text(json.dumps({"url": url, "pid": os.getpid()}))
-            announce(url, key)
+            url = url_of(settings.host, listener)
+            tell_address(settings.address_file, url)
+            announce(Served(url, key, app[PARTS].operators_url))
             await asyncio.Event().wait()
         finally:
-            _forget_address(settings.address_file)
+            forget_address(settings.address_file)
             await stop(runner)
     finally:
         listener.close()
@@ -251,13 +269,6 @@ def _wait_for_children_without_threads() -> None:
         asyncio.set_child_watcher(watcher)
 
 
-def _forget_address(file: Path) -> None:
-    """Remove what this process wrote there; a second server that was refused here leaves the first one's alone."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        if json.loads(file.read_text())["pid"] == os.getpid():
-            file.unlink()
-
-
 def _key(settings: Settings) -> str:
     try:
         return key_of(settings.key_file)
@@ -266,11 +277,3 @@ def _key(settings: Settings) -> str:
             f"the key file {settings.key_file} cannot be made: {error.strerror}; move away what is there, "
             "or choose another directory with --data"
         ) from None
-
-
-def _url(host: str, listener: socket.socket) -> str:
-    port = listener.getsockname()[1]
-    name = host.strip("[]")
-    if name in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-        name = "127.0.0.1"
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

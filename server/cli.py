@@ -57,6 +57,7 @@ for command in (init, sessions, log, replay, export, bring_in, fork, end, retry,
 @click.option("--data", type=click.Path(path_type=Path), help="Directory of the log and the key.")
 @click.option("--host", help="Address to listen on (127.0.0.1).")
 @click.option("--port", type=int, help="Port to listen on (8080); 0 takes any free one.")
+@click.option("--admin-port", type=int, help="Port of the operators' listener, with the metrics; none if left out.")
 @click.option("--open", "is_open", is_flag=True, default=None, help="No key: anybody on this machine may create.")
 @click.option("--allow-breaking", is_flag=True, default=None, help="Clients may break agents, to see what happens.")
 @click.option("--log-format", type=click.Choice(["human", "json"]), help="How the log is written to stderr.")

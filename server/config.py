@@ -131,6 +131,10 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="0 takes any free port")
+    admin_host: str = Field(default="127.0.0.1", min_length=1, description="address of the operators' listener")
+    admin_port: int | None = Field(
+        default=None, ge=0, le=65535, description="of the operators' listener, which has the metrics; none: no listener"
+    )
     open: bool = Field(default=False, description="anybody on this machine may create sessions; no key, no admin")
     allow_breaking: bool = Field(default=False, description="clients may break agents on purpose, to see what happens")
     allowed_hosts: Names = Field(default=(), description="names in Host and Origin besides this machine's")
@@ -201,11 +205,13 @@ class Settings(BaseSettings):
     def _who_may(self) -> Settings:
         if self.open and self.has_users:
             raise ValueError("open excludes api_keys and jwt: with --open nobody is asked who they are")
-        if not self.is_loopback and not self.has_users:
-            raise ValueError(
-                f"host {self.host} can be reached from other machines, which needs api_keys or jwt; "
-                "without them the server listens on this machine only (127.0.0.1, ::1 or localhost)"
-            )
+        listeners = {"host": self.host, "admin_host": self.admin_host}
+        for name in (name for name, host in listeners.items() if not is_loopback(host)):
+            if not self.has_users:
+                raise ValueError(
+                    f"{name} {listeners[name]} can be reached from other machines, which needs api_keys or jwt; "
+                    "without them the server listens on this machine only (127.0.0.1, ::1 or localhost)"
+                )
         return self
 
     @property
@@ -216,6 +222,10 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         return is_loopback(self.host)
+
+    @property
+    def is_admin_loopback(self) -> bool:
+        return is_loopback(self.admin_host)
 
     @property
     def timing(self) -> Timing:

@@ -64,7 +64,11 @@ class Desk:
             if row is not None or create is None:
                 return await self._opened(row)
             caller = await self.caller(auth)
-            return await self._create(token, self._data(create), caller)
+            try:
+                return await self._create(token, self._data(create), caller)
+            except Refused as refusal:
+                self.manager.observer.refused(refusal.code)
+                raise
 
     async def caller(self, auth: str | None) -> Caller:
         """Raises Fault("no_valid_token")."""

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 from engine.errors import SpecError, StewardError
 
-from .app import serve
+from .app import Served, serve
 from .calling import called
 from .checking import advice
 from .config import DEFAULT_TEAMS, Settings
@@ -31,14 +31,16 @@ def run(
     suffix: the flags with which other commands find this server's data directory.
     """
 
-    def announce(url: str, key: str | None) -> None:
+    def announce(served: Served) -> None:
         # The key stands in the fragment, which browsers send to nobody.
-        say(f"steward serves {settings.lifecycle} on {url}/" + (f"#key={key}" if key else ""))
+        say(f"steward serves {settings.lifecycle} on {served.url}/" + (f"#key={served.key}" if served.key else ""))
+        if served.operators_url is not None:
+            say(f"For operators: {served.operators_url}/metrics")
         if settings.open:
             say("--open: anybody on this machine may create sessions")
         if settings.allow_breaking:
             say("--allow-breaking: who has a session may break its agents, to see what happens")
-        if key is not None:
+        if served.key is not None:
             say(f"The key is in {settings.key_file}, readable by you only.")
         say("\n".join(["", *how_to_go_on(settings, suffix)]))
 

@@ -56,8 +56,9 @@ def form(name: str, schema: dict[str, Any]) -> str:
         return " or ".join(f"`{one}`" for one in schema["enum"])
     if schema.get("items", {}).get("$ref"):
         return "tables, see below"
-    if "anyOf" in schema:
-        return "a table, see below"
+    if "anyOf" in schema:  # it may be left out
+        given = next(one for one in schema["anyOf"] if one.get("type") != "null")
+        return "a table, see below" if "$ref" in given else form(name, given)
     if "enum" in schema.get("items", {}):
         return "list of " + ", ".join(f"`{one}`" for one in schema["items"]["enum"])
     return ", ".join(_form(name, schema))

@@ -343,10 +343,10 @@ async def test_an_overloaded_server_refuses_new_sessions_first() -> None:
     assert admission.refusal_of_session().code == "overloaded"  # type: ignore[union-attr]
     lag_s = 0.0
     for _ in range(QUEUE_MAX):
-        admission.handed()
+        handed_at = admission.handed()
     assert admission.refusal_of_session().code == "overloaded"  # type: ignore[union-attr]
     assert not admission.is_degraded
-    admission.settled(None)
+    admission.settled(handed_at, None)
     assert admission.refusal_of_session() is None
     admission.stop()
 
