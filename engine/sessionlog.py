@@ -18,6 +18,7 @@ from .records import Record, Update
 from .streams import CHUNK, Streams
 
 TAIL_UPDATES: Final = 256  # updates kept in memory for readers that are nearly there; the rest is read from the journal
+TAIL_BYTES_MAX: Final = 256 * 1024  # … and their bytes: a frame of the largest kind
 FRESH_RECORDS_MAX: Final = 4096  # that come while a snapshot is made; with more there is none this time
 DEGRADED: Final = "degraded"  # a note, because nothing can be numbered while the store is away
 RESTORED: Final = "restored"
@@ -51,6 +52,7 @@ class SessionLog:
         self._journal = journal
         self._on_failure = on_failure
         self._tail: list[tuple[int, bytes]] = []  # an empty deque would take 760 bytes a session
+        self._tail_bytes = 0
         self._watchers: dict[int, Callable[[], None]] = {}
         self._note_watchers: dict[int, Callable[[str, Mapping[str, Any]], None]] = {}
         self._cursors: dict[int, Callable[[], int]] = {}
@@ -136,11 +138,20 @@ class SessionLog:
     def commit_landed(self, commit: Commit) -> None:
         if (trim := commit.append.trim) is not None:
             self.first_rev, self.trimmed = max(self.first_rev, trim.records), max(self.trimmed, trim.updates)
+            self._cut_tail()
         if commit.append.updates:
+            if self.is_closed:  # of an ended session, which stays in memory for a while, the last step is enough
+                self._tail, self._tail_bytes = [], 0
             self._tail += commit.numbered
-            del self._tail[:-TAIL_UPDATES]
+            self._tail_bytes += sum(map(len, commit.append.updates))
+            self._cut_tail()
             self.head = commit.seq
             self._tell(self._watchers)
+
+    def _cut_tail(self) -> None:
+        tail = self._tail
+        while tail and (len(tail) > TAIL_UPDATES or self._tail_bytes > TAIL_BYTES_MAX or tail[0][0] <= self.trimmed):
+            self._tail_bytes -= len(tail.pop(0)[1])
 
     def store_moved(self) -> None:
         self.tell_degraded()

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from engine.backlog import BACKLOG_MAX, Commit
 from engine.errors import Busy, Fenced, JournalError
-from engine.journal.base import SessionRow
+from engine.journal.base import SessionRow, Trim
 from engine.journal.memory import MemoryJournal
 from engine.records import ROOT, Command, Record, Update
-from engine.sessionlog import TAIL_UPDATES, SessionLog
+from engine.sessionlog import TAIL_BYTES_MAX, TAIL_UPDATES, SessionLog
 from engine.tasks import current_owner, owned_context
 from engine.testing.virtual import in_virtual_time, run_virtual
 
@@ -136,6 +136,25 @@ def test_any_read_is_a_contiguous_piece_of_the_log(batches: Sequence[int], reads
             assert await life.texts(after, limit) == expected
 
     run_virtual(play())
+
+
+@in_virtual_time
+async def test_what_is_kept_for_late_readers_is_bounded_in_bytes_too() -> None:
+    """L11: few large updates would else take any memory; what is trimmed, or of a session that ended, takes none."""
+    life = await Life.begin()
+    for n in range(20):
+        await life.log.append(record(), updates(str(n).ljust(60_000))).durable
+        assert sum(len(text) for _, text in life.log._tail) == life.log._tail_bytes <= TAIL_BYTES_MAX
+    assert len(life.log._tail) == TAIL_BYTES_MAX // 60_100
+    assert [text.strip() for text in await life.texts()] == [str(n) for n in range(20)]
+    await life.log.append(record(), updates("x" * TAIL_BYTES_MAX, "after")).durable
+    assert [seq for seq, _ in life.log._tail] == [22]
+    await life.log.append(record(), trim=Trim(records=3, updates=22)).durable
+    assert (life.log._tail, life.log._tail_bytes) == ([], 0)
+    await life.log.append(record(), updates("a", "b")).durable
+    await life.log.append(record(), updates("ended"), ended_at=5.0).durable
+    assert [seq for seq, _ in life.log._tail] == [25]
+    assert await life.texts(22) == ["a", "b", "ended"]
 
 
 @in_virtual_time
