@@ -47,6 +47,7 @@ faults: $(STAMP) ## the long campaigns: a bad network (200 sessions, 2 clients e
 test-long: $(STAMP) ## the long forms of tests: 2,000 clients and a SIGTERM, 10,000 junk connections, 2,000 histories, a failing disk
 	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "crowd or junk or promises" tests/server $(ARGS)
 	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "disk_that_fails or flipped or whatever_is_damaged" tests/journal $(ARGS)
+	@LONG_FORMS=1 $(BIN)/python -m pytest -o faulthandler_timeout=3600 -k "disk_refuses" tests/server/test_wire_disk.py $(ARGS)
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from .journal.base import APPENDS_QUEUED_MAX
 from .observer import Observer
 from .tasks import engine_context
 
-SLOW_S: Final = 2.0  # without a commit landing; a disk in good health needs milliseconds
+SLOW_S: Final = 2.0  # without an answer a disk counts as one that hangs; in good health it needs milliseconds
 HOLD_S: Final = 2.0  # a failure counts for so long when no session keeps asking
 STORE_RETRY_MS: Final = 1000
 LAG_MAX_S: Final = 1.0  # the loop's turns come so late: heartbeats and deadlines of those who are here suffer

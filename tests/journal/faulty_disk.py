@@ -14,7 +14,8 @@ class FaultyDisk(apsw.VFS):
     """Registered as the default file system of SQLite for connections opened while it lives.
 
     fails_at: the number of the operation that fails, and with is_lasting all that follow; count says how many there
-    were. Operations are those that a real disk can refuse: open, read, write, sync, truncate, delete.
+    were. Operations are those that a real disk can refuse: open, read, write, sync, truncate, delete. is_hurried: a
+    sync waits for nothing, which only a power cut could tell.
     """
 
     def __init__(self) -> None:
@@ -22,6 +23,7 @@ class FaultyDisk(apsw.VFS):
         self.fails_sync: apsw.Error | None = None
         self.fails_at: int | None = None
         self.is_lasting = False
+        self.is_hurried = False
         self.error: apsw.Error = apsw.IOError("injected")
         self.count = 0
         self.syncs = 0
@@ -86,4 +88,5 @@ class FaultyFile(apsw.VFSFile):
         self.disk.syncs += 1
         if self.disk.fails_sync is not None:
             raise self.disk.fails_sync
-        super().xSync(flags)
+        if not self.disk.is_hurried:
+            super().xSync(flags)

@@ -189,6 +189,7 @@ class Client:
         self.is_over = False
         self.close: int | None = None
         self.goaways = 0
+        self.told: list[str] = []  # that the store is away, or that nothing was decided
         self._truth = truth
         self._owes_snap = False
 
@@ -273,6 +274,7 @@ class Client:
     def _on_res(self, frame: dict[str, Any], payload: bytes) -> None:
         c, code = frame["c"], frame.get("err", {}).get("code")
         if code in UNDECIDED:
+            self.told.append(f"res: {code}")
             return
         outcome = {name: value for name, value in frame.items() if name != "dup"}
         assert self.outcomes.setdefault(c, outcome) == outcome, f"L5: {c} was {self.outcomes[c]} and is now {outcome}"
@@ -284,6 +286,10 @@ class Client:
         self.goaways += 1
 
     def _on_note(self, frame: dict[str, Any], payload: bytes) -> None:
-        """Volatile."""
+        if frame["kind"] == "degraded":
+            self.told.append("note: degraded")
 
-    _on_ping = _on_error = _on_note
+    def _on_ping(self, frame: dict[str, Any], payload: bytes) -> None:
+        """Nothing to do."""
+
+    _on_error = _on_ping
