@@ -17,6 +17,7 @@ from server.config import ConfigError, load
 from server.listening import StartError
 
 from .conftest import KEY, Wire
+from .test_monitoring import told
 
 OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
 UNITS = ("seconds", "bytes", "total", "info", "ratio")
@@ -27,6 +28,17 @@ async def scrape(wire: Wire) -> Callable[..., float | None]:
     families = list(text_string_to_metric_families(await read(wire)))
     samples = {(one.name, *sorted(one.labels.items())): one.value for family in families for one in family.samples}
     return lambda name, **labels: samples.get((f"steward_{name}", *sorted(labels.items())))
+
+
+async def labels_of(wire: Wire) -> list[tuple[str, set[str]]]:
+    """The labels of every metric of ours that has samples."""
+    families = list(text_string_to_metric_families(await read(wire)))
+    ours = [(one.name + "_total" * (one.type == "counter"), one.samples) for one in families]
+    return [
+        (name, {label for sample in samples for label in sample.labels} - {"le"})
+        for name, samples in ours
+        if name.startswith("steward_")
+    ]
 
 
 async def read(wire: Wire, status: int = 200, **options: Any) -> str:
@@ -56,6 +68,8 @@ async def test_a_life_is_counted_from_its_creation_to_its_end(serving: Any) -> N
     assert over("session_duration_seconds_count", cause="closed") == 1
     assert over("commands_total", status="done") == 1
     assert over("sessions", state="active") is None
+    for name, labels in await labels_of(wire):
+        assert labels <= told()[name], name
 
 
 async def test_a_reconnection_is_timed_from_the_loss(serving: Any) -> None:
