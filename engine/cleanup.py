@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
+from .bounds import PROBE_TIMEOUT_S
 from .errors import HandlerFailed
-from .plan import PROBE_TIMEOUT_S, Call, CleanupPlan
+from .plan import Call, CleanupPlan
 from .probes import BUILT_IN_PROBES, FORCED_KILL_S, close_pipes, signal_group
 from .resources import Holdings, Resource
 from .scope import end_task, handler_failure, run_bounded

@@ -213,6 +213,7 @@ class Context(GuardContext):
             acquires=call.acquires,
             releases=mark.releases if mark else frozenset(),
             survives=call.survives,
+            once=mark.once if mark else False,
             is_limited=self._is_limited,
         )
 

@@ -56,6 +56,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "unknown-resource": "a kind of resource the machine's clean-up does not list",
         "wrong-role": "a handler of another role: an action as a guard, and so on",
         "wrong-argument": "arguments that the handler does not take",
+        "unknown-code": "an `accept` of what is no warning of `steward check`",
         "reserved-event": "an event declared under a name that belongs to the engine",
         # Ownership.
         "owned-twice": "a kind that two kinds own; ownership is a tree",

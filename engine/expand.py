@@ -16,6 +16,7 @@ from .diagnostics import Findings, Places, meant
 from .document import ListNode, MapNode, Node, Path, ScalarNode, describe, numbered, plain, show
 from .forms import BLANK_REFERENCE, BLANK_STEP, Form, Key
 from .leaves import Reading, declared, pairs, seconds, word
+from .proofs.explain import ACCEPTABLE
 from .spec import (
     CleanupEntry,
     EventDecl,
@@ -112,6 +113,18 @@ def _renamed(reading: Reading, node: Node, path: Path, key: Key) -> dict[str, di
         }
         for kind, states in pairs(reading, node, path, "kind: renamed states")
     }
+
+
+def _accept(reading: Reading, node: Node, path: Path, key: Key) -> dict[str, str]:
+    """Only warnings, each with a reason: what is accepted in silence is forgotten."""
+    found = {}
+    for code, value in pairs(reading, node, path, "code: reason"):
+        at = (*path, code.text)
+        if code.text not in ACCEPTABLE:
+            message = f"{show(code.text)} is no warning that could be accepted"
+            reading.note(code, at, message, "unknown-code", meant(code.text, ACCEPTABLE))
+        found[code.text] = word(reading, value, at, "the reason, as text") or ""
+    return found
 
 
 def _transitions(reading: Reading, node: Node, path: Path, key: Key) -> dict[str, tuple[Transition, ...]]:
@@ -278,6 +291,7 @@ READERS: Final[Mapping[str, leaves.Reader]] = MappingProxyType(
         "owns": _owns,
         "renamed": _renamed,
         "transitions": _transitions,
+        "accept": _accept,
         "timers": _timers,
         "option": _option,
         "steps": _steps,

@@ -76,6 +76,7 @@ MACHINE: Final = Form(
             "for every state that does not list the event itself and is neither final nor quarantine",
         ),
         Key("cleanup", "cleanup", "how this kind lets go of what it holds, in order"),
+        Key("accept", "accept", "code of a warning of `steward check` → why it is right here"),
         Key("states", "states", "state → what it does", is_required=True),
     ),
     {"kind": "", "initial": "", "states": {}},
@@ -98,6 +99,7 @@ STATE: Final = Form(
         Key("transitions", "transitions", "event → target, `{to, when, do}`, a list of those, or `[]`, which refuses"),
         Key("final", "flag", "the end of the actor"),
         Key("quarantine", "flag", "waits for a person: nothing is timed or retried, only `admin` leads out"),
+        Key("accept", "accept", "code of a warning of `steward check` → why it is right here"),
     ),
 )
 EVENT: Final = Form(

@@ -7,6 +7,7 @@ crashes on deep nesting. So only its pure Python parser is used, event by event,
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Final
 
@@ -29,19 +30,38 @@ NODES_MAX: Final = 50_000  # with aliases written out: ten lines of aliases to a
 ALIASES_MAX: Final = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A spec without mistakes, and where each part of it was written."""
+
+    spec: Spec
+    places: Places
+    name: str
+
+
 def load_spec(path: FilePath, registry: Registry) -> Spec:
     """The checked spec of a file. Raises SpecError with every mistake, sorted by place."""
+    return load(path, registry).spec
+
+
+def parse_spec(text: bytes, registry: Registry, name: str = "lifecycle.yaml") -> Spec:
+    """As load_spec, of text; name is what the diagnostics call the file."""
+    return parse(text, registry, name).spec
+
+
+def load(path: FilePath, registry: Registry) -> Loaded:
+    """As load_spec, with the places."""
     try:
         text = read_source(path, FILE_BYTES_MAX + 1)
     except OSError as error:
         findings = Findings(str(path))
         findings.add(Spot(), (), f"cannot be read: {error.strerror or error}", "missing-file")
         raise SpecError(findings.sorted(), is_readable=False) from None
-    return parse_spec(text, registry, str(path))
+    return parse(text, registry, str(path))
 
 
-def parse_spec(text: bytes, registry: Registry, name: str = "lifecycle.yaml") -> Spec:
-    """As load_spec, of text; name is what the diagnostics call the file."""
+def parse(text: bytes, registry: Registry, name: str = "lifecycle.yaml") -> Loaded:
+    """As parse_spec, with the places."""
     findings = Findings(name)
     places = Places()
     try:
@@ -54,7 +74,7 @@ def parse_spec(text: bytes, registry: Registry, name: str = "lifecycle.yaml") ->
         findings.add(places[found.path], found.path, found.message, found.code, found.hint)
     if len(findings):
         raise SpecError(findings.sorted())
-    return spec
+    return Loaded(spec, places, name)
 
 
 def compose(text: bytes, findings: Findings) -> Node:

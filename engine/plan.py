@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
+from .bounds import CHILDREN_MARGIN_S, stop_bound
 from .builtins import check_arguments, is_built_in
 from .errors import HandlerFailed
 from .payload import PayloadType, compile_payload
 from .registry import Bound, Registry
-from .scope import GRACE_S
 from .spec import (
     BUILT_IN_RESOURCES,
     ENGINE_EVENTS,
@@ -30,9 +30,6 @@ from .spec import (
     is_ending,
     is_full_cleanup,
 )
-
-PROBE_TIMEOUT_S: Final = 2.0
-CHILDREN_MARGIN_S: Final = 5.0  # what a parent waits beyond its children's own bound, for the loop to come round
 
 
 class GuardView(Protocol):
@@ -60,8 +57,9 @@ class Call:
 
     @property
     def must_run_again(self) -> bool:
-        """Whether a restored `run` has to repeat it, because what it acquires does not survive a restart."""
-        return bool(self.acquires) and not self.survives
+        """Whether a restored `run` has to repeat it, because what it acquires does not survive a restart, as children
+        do."""
+        return bool(self.acquires - {"children"}) and not self.survives
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +186,7 @@ class _Compiler:
             checks=tuple(self.registry.bind("check", ref) for ref in health.checks) if health else (),
             check_every_s=health.every_s if health else 0.0,
             unhealthy_after=health.unhealthy_after if health else 1,
-            stop_bound_s=_stop_bound(cleanup, states, machine_rows),
+            stop_bound_s=stop_bound(cleanup, states, machine_rows),
             is_root=self.is_root,
             entries_kept=self.entries_kept,
         )
@@ -299,36 +297,6 @@ def _timers(word: str, timers: tuple[Timer, ...]) -> list[TimerPlan]:
         TimerPlan(f"{word} {one.text}", one.seconds, word == "idle", one.option, max(one.most_s, one.seconds))
         for one in timers
     ]
-
-
-def _stop_bound(
-    cleanup: tuple[CleanupPlan, ...], states: Mapping[str, StatePlan], machine_rows: Mapping[str, tuple[Row, ...]]
-) -> float:
-    """A step under way, a partial clean-up that leaving waits for, the end of the activity, then every entry at its
-    worst."""
-    rows = [row for plan in states.values() for choices in plan.rows.values() for row in choices]
-    rows += [row for choices in machine_rows.values() for row in choices]
-    step_s = max((sum(_call_bound(call) for call in row.do) for row in rows), default=0.0)
-    partial_s = max((_partial_bound(plan, cleanup) for plan in states.values()), default=0.0)
-    return step_s + partial_s + 3 * GRACE_S + sum(_entry_bound(entry) for entry in cleanup)
-
-
-def _call_bound(call: Call) -> float:
-    """Every attempt at its time-out, and the longest pauses between them."""
-    timeout_s = call.timeout_s or STEP_TIMEOUT_S
-    if call.retry is None:
-        return timeout_s + GRACE_S
-    return call.retry.attempts * (timeout_s + GRACE_S) + (call.retry.attempts - 1) * call.retry.most_s
-
-
-def _partial_bound(plan: StatePlan, cleanup: tuple[CleanupPlan, ...]) -> float:
-    kinds = {kind for call in plan.run if call.bound is None for kind in call.args.get("only", ())}
-    return sum(_entry_bound(entry) for entry in cleanup if entry.kind in kinds)
-
-
-def _entry_bound(entry: CleanupPlan) -> float:
-    force_s = entry.force.timeout_s or STEP_TIMEOUT_S if entry.force else 0.0
-    return entry.timeout_s + GRACE_S + force_s + GRACE_S + PROBE_TIMEOUT_S
 
 
 def show_reference(ref: Reference) -> str:

@@ -1,6 +1,6 @@
-"""What docs/language.md says about the language in tables, made from the code, and the JSON Schema beside it.
+"""What docs/language.md and docs/check.md say in tables, made from the code, and the JSON Schema beside them.
 
-`python -m engine.reference --write` renews both; `--check` only says which are out of date (exit code 1).
+`python -m engine.reference --write` renews all; `--check` only says which are out of date (exit code 1).
 The prose around the generated blocks is written by hand.
 """
 
@@ -18,10 +18,12 @@ from . import forms, loader, payload, units
 from .builtins import BUILT_IN
 from .diagnostics import CODES
 from .forms import Form
+from .proofs.explain import EXPLANATIONS
 from .schema import SCHEMA_FILE, schema_text
 from .spec import BUILT_IN_RESOURCES, CONDITIONS, ENGINE_EVENTS, OWN_EVENTS, SENDERS, STEP_TIMEOUT_S
 
 DOCS_FILE: Final = Path(__file__).parent.parent / "docs" / "language.md"
+CHECK_FILE: Final = DOCS_FILE.with_name("check.md")
 _BLOCK: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 SENDER_TEXTS: Final[Mapping[str, str]] = {
@@ -109,6 +111,14 @@ def _limits() -> str:
     return table(("limit", "at most"), rows)
 
 
+def _proofs() -> str:
+    """A heading, the line of the table and the whole text of each code."""
+    return "\n\n".join(
+        f"### `{code}`\n\n{'Warning' if one.is_warning else 'Problem'}: {one.short}.\n\n{one.text}"
+        for code, one in EXPLANATIONS.items()
+    )
+
+
 BLOCKS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
     {
         "keys": _keys,
@@ -119,13 +129,14 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "built-in": _built_in,
         "units": _units,
         "limits": _limits,
+        "proofs": _proofs,
         "codes": lambda: table(("code", "what is wrong"), ((f"`{code}`", text) for code, text in CODES.items())),
     }
 )
 
 
 def renewed(text: str) -> str:
-    """docs/language.md with every generated block as the code has it now. Raises KeyError for an unknown block."""
+    """A page with every generated block as the code has it now. Raises KeyError for an unknown block."""
     return _BLOCK.sub(lambda found: f"{found[1]}{BLOCKS[found['name']]()}\n{found[3]}", text)
 
 
@@ -136,8 +147,8 @@ def blocks_in(text: str) -> set[str]:
 def outdated() -> dict[Path, str]:
     """Generated files that differ from what the code says, with the text they should have."""
     assert set(EVENT_TEXTS) == set(ENGINE_EVENTS), "every event of the engine has its sentence"
-    docs = DOCS_FILE.read_text(encoding="utf-8")
-    wanted = {DOCS_FILE: renewed(docs), SCHEMA_FILE: schema_text()}
+    pages = {path: renewed(path.read_text(encoding="utf-8")) for path in (DOCS_FILE, CHECK_FILE)}
+    wanted = {**pages, SCHEMA_FILE: schema_text()}
     return {path: text for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text}
 
 

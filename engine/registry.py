@@ -42,6 +42,7 @@ class Mark:
     acquires: frozenset[str] = frozenset()
     releases: frozenset[str] = frozenset()
     survives: bool = False
+    once: bool = False
 
 
 def guard(name: str | None = None) -> Callable[[Function], Function]:
@@ -55,14 +56,17 @@ def action(
     acquires: str | Iterable[str] = (),
     releases: str | Iterable[str] = (),
     survives: bool = False,
+    once: bool = False,
 ) -> Callable[[Function], Function]:
     """A `(ctx, *, arguments)`, plain or async, for `do`, `run` and `cleanup`.
 
-    acquires: kinds of resource it may open through ctx.resources; any other kind is refused there.
+    acquires: kinds of resource it may open through ctx.resources; any other kind is refused there. "children" says
+    that it may start some: `steward check` then takes it that only those of its kind do that say so.
     releases: kinds it closes itself, outside `cleanup`.
     survives: what it acquires outlives a restart of the process, so a restored `run` need not call it again.
+    once: it keeps what is held already, so that an actor has one of each kind at most; a second one is refused.
     """
-    return _marker("action", name, acquires, releases, survives)
+    return _marker("action", name, acquires, releases, survives, once)
 
 
 def probe(kind: str) -> Callable[[Function], Function]:
@@ -81,6 +85,7 @@ def _marker(
     acquires: str | Iterable[str] = (),
     releases: str | Iterable[str] = (),
     survives: bool = False,
+    once: bool = False,
 ) -> Callable[[Function], Function]:
     if callable(name):
         raise RegistryError(f"@{role} on {name.__name__} needs brackets: @{role}({'...' if role == 'probe' else ''})")
@@ -88,7 +93,7 @@ def _marker(
     def mark(function: Function) -> Function:
         if role == "guard" and inspect.iscoroutinefunction(function):
             raise RegistryError(f"guard {function.__name__} is async; guards are synchronous and pure")
-        given = Mark(role, name or function.__name__, _names(acquires), _names(releases), survives)
+        given = Mark(role, name or function.__name__, _names(acquires), _names(releases), survives, once)
         setattr(function, _MARK, given)
         return function
 

@@ -214,7 +214,17 @@ class Holdings:
 class Resources:
     """A handler's `ctx.resources`: what it may open is what its decorator says it acquires."""
 
-    __slots__ = ("_check", "_find", "_holdings", "_is_limited", "_kinds", "_may_release", "_name", "_survives")
+    __slots__ = (
+        "_check",
+        "_find",
+        "_holdings",
+        "_is_limited",
+        "_kinds",
+        "_may_release",
+        "_name",
+        "_once",
+        "_survives",
+    )
 
     def __init__(
         self,
@@ -226,6 +236,7 @@ class Resources:
         acquires: frozenset[str],
         releases: frozenset[str],
         survives: bool,
+        once: bool = False,
         is_limited: bool = True,
     ) -> None:
         self._is_limited = is_limited
@@ -236,12 +247,13 @@ class Resources:
         self._kinds = acquires
         self._may_release = releases
         self._survives = survives
+        self._once = once
 
     def hold(self, kind: str, name: str, handle: Any, *, size: int = 0) -> Resource:
         """Take a resource into the books; the clean-up entry of its kind lets it go.
 
-        Raises RegistryError if the action is not declared to acquire kind, LimitExceeded if there is no room, TypeError
-        if it survives a restart and its handle is no JSON.
+        Raises RegistryError if the action is not declared to acquire kind, or once and it is held; LimitExceeded if
+        there is no room; TypeError if it survives a restart and its handle is no JSON.
         """
         self._check()
         if kind not in self._kinds:
@@ -252,6 +264,8 @@ class Resources:
 
     def _take(self, resource: Resource) -> Resource:
         holdings = self._holdings
+        if self._once and holdings.held(resource.kind):
+            raise RegistryError(f"{self._name} is declared once=True and takes a second {resource.kind!r}")
         resource.owner, resource.since = holdings._path, holdings._clock.now()
         return holdings.hold(resource, reserve=self._is_limited)
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from . import forms
 from .forms import FIELD_PATTERN, NAME_PATTERN, Form, Key
+from .proofs.explain import ACCEPTABLE
 from .spec import LANGUAGE_VERSION, SENDERS
 from .units import DURATION_PATTERN, SIZE_PATTERN
 
@@ -137,6 +138,11 @@ _TYPES: Final[Mapping[str, Callable[[Key], Schema]]] = MappingProxyType(
         "renamed": lambda key: _map(_map({"type": "string", "minLength": 1})),
         "transitions": lambda key: _map(_ref("choices")),
         "option": lambda key: {**_map(_ref("duration"), NAME_PATTERN), "minProperties": 1, "maxProperties": 1},
+        "accept": lambda key: {
+            "type": "object",
+            "properties": {code: {"type": "string", "minLength": 1} for code in ACCEPTABLE},
+            "additionalProperties": False,
+        },
         "timers": lambda key: _map(_ref("timed_choices"), DURATION_PATTERN),
         "steps": lambda key: _one_or_more(_ref("step")),
         "step": lambda key: _ref("step"),

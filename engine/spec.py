@@ -91,6 +91,7 @@ class State(Model):
     defer: tuple[str, ...] = ()
     final: bool = False
     quarantine: bool = False
+    accept: Mapping[str, str] = Field(default_factory=dict)  # code of a warning -> why it is right here
 
 
 class EventDecl(Model):
@@ -138,6 +139,7 @@ class Machine(Model):
     limits: Limits = Limits()
     health: Health | None = None
     cleanup: tuple[CleanupEntry, ...] = ()
+    accept: Mapping[str, str] = Field(default_factory=dict)
 
     def rows(self, state: str, event: str) -> tuple[Transition, ...] | None:
         """The transitions event has in state: the state's own list, else the machine's unless the state is final

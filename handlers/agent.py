@@ -19,7 +19,7 @@ from .orchestrator import backend_of
 from .team import PersonSaid
 
 
-@action(acquires="agent")
+@action(acquires="agent", once=True)
 async def make_agent(ctx: RunContext) -> None:
     """Seat the agent with its stored state, unless it sits there sound."""
     backend, name = backend_of(ctx), ctx.data["agent"]

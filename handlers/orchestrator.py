@@ -30,7 +30,7 @@ def backend_of(ctx: GuardContext) -> Backend:
     return backend
 
 
-@action(acquires="runtime")
+@action(acquires="runtime", once=True)
 async def build_runtime(ctx: RunContext) -> None:
     """services["backend"]: what to build instead of AutoGenBackend, with the same three arguments;
     services["agent_limits"]: its Limits."""
@@ -57,7 +57,7 @@ def _spawn_here() -> Spawn:
     return spawn
 
 
-@action()
+@action(acquires="children")
 async def start_agents(ctx: RunContext) -> None:
     """Start the team's agents; those that are there already, suspended, are told that there is a runtime again."""
     team, options = turn.team_of(ctx)
@@ -68,7 +68,7 @@ async def start_agents(ctx: RunContext) -> None:
             ctx.send(role.name, "seat")
 
 
-@action(acquires="gate")
+@action(acquires="gate", once=True)
 def open_gate(ctx: RunContext) -> None:
     if not ctx.held("gate"):
         ctx.resources.hold("gate", "gate", backend_of(ctx))

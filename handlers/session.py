@@ -75,14 +75,14 @@ def workspace_is_gone(resource: Resource) -> bool:
     return not Path(resource.handle).exists()
 
 
-@action()
+@action(acquires="children")
 async def start_orchestrators(ctx: RunContext) -> None:
     """Those that are there already are waited for, until they have left their first state."""
     for name, data in teams_of(ctx).items():
         await ctx.start_child("orchestrator", name, data)
 
 
-@action()
+@action(acquires="children")
 async def restart_ill_children(ctx: RunContext) -> None:
     """What has ended is started anew; what is on its way out is waited for by the health check that follows."""
     await start_orchestrators(ctx)

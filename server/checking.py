@@ -1,4 +1,4 @@
-"""`steward check`: a lifecycle file read, its mistakes told."""
+"""`steward check`: a lifecycle file read, its mistakes told, and what can be proved of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.diagnostics import CODES
 from engine.errors import Diagnostic, RegistryError, SpecError
-from engine.loader import load_spec
+from engine.loader import load
+from engine.proofs.explain import ACCEPTABLE, EXPLANATIONS
+from engine.proofs.prove import Proved, prove
 from engine.spec import Spec
 
 from .config import Settings
@@ -17,32 +20,43 @@ from .loading import load_handlers
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A file's spec, or why there is none. exit_code: 0 clean, 1 problems, 2 not readable."""
+    """A file's spec, or why there is none. exit_code: 0 clean, 1 problems, 2 not readable. proved: None if nobody
+    asked for proofs."""
 
     file: Path
     exit_code: int
     spec: Spec | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     error: str = ""
+    proved: Proved | None = None
 
     def plain(self) -> dict[str, Any]:
         return {
             "file": str(self.file),
-            "ok": self.spec is not None,
+            "ok": self.exit_code == 0,
             "error": self.error or None,
             "diagnostics": [asdict(item) for item in self.diagnostics],
+            "findings": [one.plain() for one in self.proved.findings] if self.proved is not None else [],
         }
 
     def lines(self) -> Iterator[str]:
         yield from (str(item) for item in self.diagnostics)
         if self.error:
             yield self.error
-        if self.spec is not None:
+        open_findings = self.proved.open if self.proved is not None else ()
+        for one in open_findings:
+            yield from one.lines()
+        if open_findings:
+            yield f"{_count(len(open_findings), 'finding')} in {self.file}; --explain CODE says more"
+        elif self.spec is not None:
             kinds = ", ".join(f"{kind} ({len(machine.states)} states)" for kind, machine in self.spec.machines.items())
             yield f"{self.file}: no problems; machines: {kinds}"
         elif self.diagnostics:
-            count = len(self.diagnostics)
-            yield f"{count} problem{'s' if count > 1 else ''} in {self.file}"
+            yield f"{_count(len(self.diagnostics), 'problem')} in {self.file}"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count > 1 else ''}"
 
 
 def advice(error: SpecError) -> str:
@@ -55,12 +69,24 @@ def advice(error: SpecError) -> str:
     return ""
 
 
-def diagnose(settings: Settings) -> Finding:
+def diagnose(settings: Settings, *, proves: bool = False) -> Finding:
+    """proves: also what no single line shows."""
     file = settings.lifecycle
     try:
-        return Finding(file, 0, spec=load_spec(file, load_handlers(settings)))
+        registry = load_handlers(settings)
+        loaded = load(file, registry)
+        proved = prove(loaded.spec, registry, loaded.places, loaded.name) if proves else None
+        return Finding(file, 1 if proved is not None and proved.open else 0, spec=loaded.spec, proved=proved)
     except SpecError as error:
         code = 1 if error.is_readable else 2
         return Finding(file, code, diagnostics=error.diagnostics, error=advice(error).strip())
     except (RegistryError, OSError) as error:
         return Finding(file, 2, error=str(error))
+
+
+def explained(code: str) -> str:
+    """What a code means; "" if there is none of that name."""
+    if (known := EXPLANATIONS.get(code)) is not None:
+        sort = "a warning, which the file may accept" if code in ACCEPTABLE else "a problem"
+        return f"{code}: {known.short} ({sort})\n\n{known.text}"
+    return f"{code}: {CODES[code]}" if code in CODES else ""

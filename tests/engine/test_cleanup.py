@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.bounds import PROBE_TIMEOUT_S
 from engine.cleanup import CleanupItem, CleanupReport, clean_up
 from engine.codec import encode
-from engine.plan import PROBE_TIMEOUT_S, Call, CleanupPlan
+from engine.plan import Call, CleanupPlan
 from engine.registry import Bound, Registry, action, probe
 from engine.resources import Holdings, Ledger, Resource, Resources
 from engine.scope import GRACE_S, run_bounded

@@ -36,7 +36,7 @@ def holdings(given: Ledger | None = None, **limits: int) -> Holdings:
     return Holdings("/", given or ledger(**limits), AtZero())
 
 
-def resources(of: Holdings, *acquires: str, releases: tuple[str, ...] = ()) -> Resources:
+def resources(of: Holdings, *acquires: str, releases: tuple[str, ...] = (), once: bool = False) -> Resources:
     return Resources(
         of,
         lambda kind: next(iter(of.held(kind)), None),
@@ -45,6 +45,7 @@ def resources(of: Holdings, *acquires: str, releases: tuple[str, ...] = ()) -> R
         acquires=frozenset(acquires),
         releases=frozenset(releases),
         survives=False,
+        once=once,
     )
 
 
@@ -185,6 +186,14 @@ def test_a_kind_that_is_not_declared_is_refused() -> None:
     own.hold("thing", "x", object())
     with pytest.raises(RegistryError, match="acquires='other'"):
         own.hold("other", "x", object())
+
+
+def test_an_action_that_keeps_what_is_held_takes_no_second_one() -> None:
+    """C1: `check` proved that no circle of states adds to it."""
+    own = resources(holdings(), "thing", once=True)
+    own.hold("thing", "x", object())
+    with pytest.raises(RegistryError, match="a second 'thing'"):
+        own.hold("thing", "y", object())
 
 
 def test_only_a_declared_release_may_strike_a_resource() -> None:

@@ -1,0 +1,60 @@
+"""Proofs about a lifecycle file before anything runs: what its paths hold, where they wait, and whether they end.
+
+The engine's own rules decide (step.py, decide.py, cleanup.py): a finding is a path the engine can take, told as a
+story, and a file without findings has none. What handlers acquire and release is what their decorators say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ..diagnostics import Places
+from ..plan import compile_plans
+from ..registry import Registry
+from ..spec import Spec
+from .findings import Finding, Placed, placed
+from .graph import Life
+from .holds import hold_findings
+from .loops import loop_findings
+from .structure import structure_findings
+from .waits import wait_findings
+
+PROOFS: Final[tuple[Callable[[Life], Iterator[Finding]], ...]] = (
+    structure_findings,
+    wait_findings,
+    hold_findings,
+    loop_findings,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Everything that was proved of one file."""
+
+    findings: tuple[Placed, ...]
+
+    @property
+    def open(self) -> tuple[Placed, ...]:
+        """Findings that the file does not accept."""
+        return tuple(one for one in self.findings if not one.reason)
+
+
+def prove(spec: Spec, registry: Registry, places: Places, file: str = "lifecycle.yaml") -> Proved:
+    """spec has passed the loader with registry; places are those of its reading."""
+    findings = [finding for life in lives(spec, registry).values() for proof in PROOFS for finding in proof(life)]
+    return Proved(placed(findings, spec, places, file))
+
+
+def lives(spec: Spec, registry: Registry) -> dict[str, Life]:
+    """The graph of each kind, children before their owners."""
+    plans = compile_plans(spec, registry)
+    found: dict[str, Life] = {}
+    for kind, plan in plans.items():
+        machine = spec.machines[kind]
+        renamed = tuple(dict.fromkeys(spec.renamed.get(kind, {}).values()))
+        below = tuple(found[child] for child in machine.owns)
+        entries = tuple(dict.fromkeys((machine.initial, *renamed)))
+        found[kind] = Life(machine, plan, registry, kind in spec.roots, below, entries)
+    return found
