@@ -16,6 +16,7 @@ from .cli_play import play
 from .cli_repair import repair
 from .cli_replay import replay
 from .cli_sessions import end, log, retry, sessions, write_off
+from .cli_simulate import simulate
 from .cli_transfer import bring_in, export, fork
 
 INTERRUPTED: Final = 130  # as shells say it of Ctrl-C
@@ -48,7 +49,7 @@ def steward() -> None:
     """Runs the life of agent sessions: declared in one file, driven over WebSockets, cleaned up with proof."""
 
 
-for command in (init, sessions, log, replay, export, bring_in, fork, end, retry, write_off, play, repair):
+for command in (init, sessions, log, replay, export, bring_in, fork, end, retry, write_off, play, repair, simulate):
     steward.add_command(command)
 
 

@@ -35,10 +35,16 @@ log = logging.getLogger("steward.connection")
 
 class Connection:
     """The shell around one ConnectionCore. serve() is the request's handler; the pool calls tick, leave, stop and
-    surrender. socket: another way to the peer than aiohttp's."""
+    surrender. socket: another way to the peer than aiohttp's. jitter: uniform in [0, 1)."""
 
     def __init__(
-        self, pool: Pool, desk: Desk, timing: Timing, now: Callable[[], float], socket: Socket | None = None
+        self,
+        pool: Pool,
+        desk: Desk,
+        timing: Timing,
+        now: Callable[[], float],
+        socket: Socket | None = None,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.key: tuple[str, str] | None = None  # (sid, cid) once attached; observers have none
         self.n = 0
@@ -47,7 +53,7 @@ class Connection:
         self._desk = desk
         self._timing = timing
         self._now = now
-        self._core = ConnectionCore(now(), timing, random.random)
+        self._core = ConnectionCore(now(), timing, jitter)
         self._socket = socket or Socket()
         self._session: Session | None = None
         self._place: Place | None = None

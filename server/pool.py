@@ -64,7 +64,7 @@ class Pool:
     def __init__(
         self, *, unwelcomed_max: int, unwelcomed_per_address_max: int, control_max: int, observe_max: int
     ) -> None:
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}  # in the order in which they came
         self.next_slot_ms: Callable[[], int] | None = None  # once this server is leaving
         self._unwelcomed_max = unwelcomed_max
         self._per_address_max = unwelcomed_per_address_max
@@ -92,11 +92,11 @@ class Pool:
     @contextmanager
     def enrolled(self, connection: Connection) -> Iterator[None]:
         """connection takes part in the sweep, and in the shutdown, as long as this is open."""
-        self.connections.add(connection)
+        self.connections[connection] = None
         try:
             yield
         finally:
-            self.connections.discard(connection)
+            del self.connections[connection]
             self._left.set()
 
     def attach(self, connection: Connection, session: Session, role: Role) -> Place:
@@ -160,7 +160,7 @@ class Pool:
             self._left.clear()
             await self._left.wait()
 
-    async def sweep(self, now: Callable[[], float]) -> None:
+    async def sweep(self, now: Callable[[], float], every_s: float = SWEEP_S) -> None:
         """Tell every connection the time, for ever."""
         while True:
             at = now()
@@ -170,4 +170,4 @@ class Pool:
                 except Exception as error:
                     # One connection's fault; everybody else's heartbeat goes on.
                     connection.stop(fault_of(error, log))
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(every_s)

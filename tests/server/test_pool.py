@@ -33,7 +33,7 @@ async def test_one_connections_fault_is_no_end_of_everybodys_heartbeat() -> None
     pool = Pool(unwelcomed_max=4, unwelcomed_per_address_max=4, control_max=1, observe_max=1)
     broken, *well = connections = [Ticked(is_broken=True), Ticked(), Ticked()]
     kept: Any = pool.connections
-    kept.update(connections)
+    kept.update(dict.fromkeys(connections))
     sweep = asyncio.create_task(pool.sweep(asyncio.get_running_loop().time))
     await asyncio.sleep(2.5 * SWEEP_S)
     sweep.cancel()

@@ -1,0 +1,127 @@
+"""The simulator itself: its histories are the same each time, what breaks is found, made small and told."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from click.testing import CliRunner
+
+from engine import session
+from engine.simulation.script import draw
+from engine.simulation.story import Story
+from server.cli import steward
+from server.simulation.campaign import ENOUGH, Report, campaign, play, play_all, smallest
+from server.simulation.house import small
+
+ROOT: Final = Path(__file__).parents[2]
+HOUSE: Final = small()
+IS_LONG: Final = bool(os.environ.get("LONG_FORMS"))
+TWICE: Final = 10_000 if IS_LONG else 40
+
+
+def test_a_short_campaign_holds() -> None:
+    """Every invariant that is checked, over histories that nobody chose."""
+    report = play_all(HOUSE, range(1, 81))
+    assert [(result.script.seed, result.broken) for result in report.broken] == []
+    assert report.histories == 80
+    assert len(report.reached) > 10
+
+
+def test_a_seed_tells_the_same_history_again() -> None:
+    """Or no failure could be looked at twice; another process has other hashes, addresses and clocks."""
+    code = (
+        f"from server.simulation import campaign, house; print(campaign.play_all(house.small(), range({TWICE})).digest)"
+    )
+    elsewhere = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "4711"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    here = play_all(HOUSE, range(TWICE))
+    assert here.digest == play_all(HOUSE, range(TWICE)).digest
+    assert elsewhere.communicate()[0].strip() == here.digest
+    assert here.histories == TWICE
+
+
+def test_another_seed_tells_another_history() -> None:
+    assert len({play(HOUSE, draw(seed, HOUSE.places)).digest for seed in range(20)}) == 20
+
+
+def test_a_story_changes_nothing() -> None:
+    """What is told is what happens without anybody listening."""
+    story = Story()
+    script = draw(7, HOUSE.places)
+    assert play(HOUSE, script, story).digest == play(HOUSE, script).digest
+    assert any("goes from initializing to active on done" in line for line in story.lines)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that tells outcomes before they are durable."""
+    monkeypatch.setattr(session, "_settle_after", lambda commit, item, outcome: item.settle(outcome))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_breaks_is_found_and_made_small() -> None:
+    """M2 planted: the first seed that shows it, then nothing but what it takes to show it."""
+    report = play_all(HOUSE, range(300))
+    assert report.broken, "it is not found"
+    result = report.broken[0]
+    assert result.broken[0].number in ("L2", "L3", "L5")
+    script = smallest(HOUSE, result)
+    assert len(script.steps) + len(script.faults) < len(result.script.steps) + len(result.script.faults)
+    assert play(HOUSE, script).broken[0].number == result.broken[0].number
+
+
+def test_a_fault_that_is_never_reached_fails_a_campaign() -> None:
+    """Who is never hit has shown nothing."""
+    report = Report(histories=ENOUGH, reached=Counter({"process dies": 3}))
+    assert "store stalls" in report.never_reached(HOUSE)
+    assert "process dies" not in report.never_reached(HOUSE)
+    assert Report(histories=ENOUGH - 1).never_reached(HOUSE) == []
+
+
+def test_a_campaign_ends_with_what_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    whole = campaign(lambda: HOUSE, range(10), 1, lambda report: told.append(report.histories))
+    assert (whole.histories, told) == (10, [10])
+
+
+def run(*words: str) -> Any:
+    return CliRunner().invoke(steward, ["simulate", *words], prog_name="steward")
+
+
+def test_the_command_replays_a_seed_as_a_story() -> None:
+    first, again = run("--seed", "7", "--trace"), run("--seed", "7", "--trace")
+    assert first.exit_code == 0, first.output
+    assert first.output == again.output
+    assert "is created, in initializing" in first.output
+
+
+def test_the_command_tells_the_same_as_data() -> None:
+    found = json.loads(run("--histories", "5", "--seed", "1", "--json").output)
+    assert found["histories"] == 5
+    assert found["broken"] == found["never_reached"] == []
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_command_fails_with_the_seed() -> None:
+    failed = run("--histories", "300", "--seed", "0", "--shrink", "--trace")
+    assert failed.exit_code == 1
+    assert "BROKEN L" in failed.output
+    assert "replay it: steward simulate --seed" in failed.output
+
+
+def test_a_file_that_is_not_readable_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "life.yaml").write_text("lifecycle: [")
+    failed = run("--lifecycle", str(tmp_path / "life.yaml"))
+    assert failed.exit_code == 2, failed.output
