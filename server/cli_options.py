@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from .plain import plain_lines
+
 if TYPE_CHECKING:
     from .config import Settings
 
@@ -19,8 +21,13 @@ UNREADABLE: Final = 2  # and wrong usage, as click has it
 KEY_VARIABLE: Final = "STEWARD_KEY"
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print what may hold text of others: a session's, a server's."""
+    click.echo(plain_lines(text), err=err)
+
+
 def fail(message: str, code: int = PROBLEMS) -> NoReturn:
-    click.echo(f"steward: {message}", err=True)
+    say(f"steward: {message}", err=True)
     sys.exit(code)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from .cli_options import client_options, fail, server_of, settings_of
+from .cli_options import client_options, fail, say, server_of, settings_of
 
 PACE_S: Final = 0.4  # fast enough to be no wait, slow enough to be seen
 PACE_S_MAX: Final = 10.0
@@ -80,7 +80,7 @@ def play(
         is_plain=plain, show_states=states, has_person=has_person, pace_s=pace,
     )  # fmt: skip
     try:
-        code = asyncio.run(run(table, click.echo))
+        code = asyncio.run(run(table, say))
     except KeyboardInterrupt:
         code = INTERRUPTED
     sys.exit(code)

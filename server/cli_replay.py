@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import click
 
-from .cli_options import PROBLEMS, client_options, fail
+from .cli_options import PROBLEMS, client_options, fail, say
+from .plain import plain
 
 PAUSE_MAX_S: Final = 5.0  # nobody watches a night go by
 VIEW_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -63,7 +64,7 @@ def replay(
         sys.exit(130)
     if view is None:
         fail(f"{sid} has no event yet" if last is None else f"{sid} has no event up to {last}", PROBLEMS)
-    click.echo(json.dumps(view, indent=2) if as_json else "\n".join(_standing(view)))
+    say(json.dumps(view, indent=2) if as_json else "\n".join(_standing(view)))
 
 
 def _until(last: int | None, events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -90,7 +91,7 @@ def _told(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for event in events:
         began = event["ts"] if began is None else began
         text = describe({"t": "ev", **event}, show_states=True)
-        click.echo(f"{event['ts'] - began:9.3f} s {text}")
+        click.echo(plain(f"{event['ts'] - began:9.3f} s {text}"))
         yield event
 
 

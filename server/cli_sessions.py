@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from .cli_options import PROBLEMS, client_options, fail, server_of, settings_of
+from .cli_options import PROBLEMS, client_options, fail, say, server_of, settings_of
+from .plain import plain
 
 
 @click.command()
@@ -28,7 +29,7 @@ def sessions(as_json: bool, url: str | None, data: Path | None, key: str | None,
         click.echo(json.dumps(found, indent=2))
         return
     for item in found:
-        click.echo(f"{item['sid']}  {item['state']:14} {item['head']:6} events  {item['user']}")
+        click.echo(plain(f"{item['sid']}  {item['state']:14} {item['head']:6} events  {item['user']}"))
     if not found:
         click.echo("no live sessions")
 
@@ -64,13 +65,11 @@ def log(
     try:
         if follow:
             address, secret = server_of(settings_of({"data": data}, config), url, key)
-            events = followed(address, secret, sid, after, lambda said: click.echo(f"steward: {said}", err=True))
+            events = followed(address, secret, sid, after, lambda said: say(f"steward: {said}", err=True))
         else:
             events = events_of(sid, url=url, data=data, key=key, config=config, after=after, gone=_gone)
         for event in events:
-            click.echo(
-                json.dumps(event) if as_json else f"{event['seq']:6} {event['kind']:20} {json.dumps(event['data'])}"
-            )
+            say(json.dumps(event) if as_json else f"{event['seq']:6} {event['kind']:20} {json.dumps(event['data'])}")
             sys.stdout.flush()
     except StewardError as error:
         fail(str(error))
@@ -153,13 +152,13 @@ def _finish(ask: Callable[[], Any]) -> None:
         sys.exit(130)
     sid, state = found["sid"], found["state"]
     if found["is_ended"]:
-        click.echo(f"{sid} has ended in {state}; {report(found['report'])}")
+        say(f"{sid} has ended in {state}; {report(found['report'])}")
         return
-    click.echo(f"{sid} is in {state}; {report(found['report'])}")
+    say(f"{sid} is in {state}; {report(found['report'])}")
     if found["is_quarantined"]:
         for item in (found["report"] or {}).get("items", ()):
             if item["verdict"] == "leaked":
-                click.echo(f"  leaked: {item['kind']} {item['name']} {item.get('error', '')}".rstrip())
+                say(f"  leaked: {item['kind']} {item['name']} {item.get('error', '')}".rstrip())
         click.echo(
             f"{called()} retry {sid} tries the clean-up again; {called()} write-off {sid} --reason … gives it up"
         )

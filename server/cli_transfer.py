@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from .cli_options import UNREADABLE, client_options, fail, server_of, settings_of
+from .cli_options import UNREADABLE, client_options, fail, say, server_of, settings_of
 
 
 @click.command()
@@ -90,7 +90,7 @@ def bring_in(file: Path, url: str | None, data: Path | None, key: str | None, co
         found = remote.bring_in(address, secret, text)
     except StewardError as error:
         fail(str(error))
-    click.echo(f"{found['sid']} is here, in {found['state']}, after {found['head']} events")
+    say(f"{found['sid']} is here, in {found['state']}, after {found['head']} events")
 
 
 @click.command()
@@ -115,5 +115,5 @@ def fork(sid: str, at: int | None, url: str | None, data: Path | None, key: str 
         found = remote.fork(address, secret, sid, at)
     except StewardError as error:
         fail(str(error))
-    click.echo(f"{found['sid']} goes on after event {found['seq']} of {sid}", err=True)
-    click.echo(f"{found['sid']} {found['token']}")
+    say(f"{found['sid']} goes on after event {found['seq']} of {sid}", err=True)
+    say(f"{found['sid']} {found['token']}")

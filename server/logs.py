@@ -10,9 +10,12 @@ from typing import IO, Any, Final, Literal
 
 from engine.codec import encode
 
+from .plain import plain
+
 FIELDS: Final = ("sid", "actor", "seq", "ref", "handler")  # given as `extra` where they are known
 # Libraries that write a line for every message, and what is in it, or call errors what peers do to them.
 CHATTY: Final = ("aiohttp", "asyncio", "autogen_core", "transitions")
+INDENT: Final = "    "
 _SECRETS: Final = re.compile(
     r"""(?ix)
     (\bbearer\s+ | \b(?:token|auth|authorization|key|api_key|password|secret)\b["']?\s*[:=]\s*["']?(?:bearer\s+)?)
@@ -42,15 +45,16 @@ class JsonFormatter(logging.Formatter):
 
 
 class HumanFormatter(logging.Formatter):
-    """Time, level, text, then what the line is about; a traceback follows on lines of its own."""
+    """Time, level, text, then what the line is about; a traceback follows on lines of its own, moved in: whatever
+    text a stranger gets into it, a line that begins at the margin is the server's."""
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
         about = "".join(f" {name}={value}" for name, value in _fields(record).items())
-        line = redact(f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()}{about}")
+        lines = [redact(f"{time} {record.levelname.lower():7} {record.name}: {record.getMessage()}{about}")]
         if record.exc_info:
-            line += "\n" + redact(self.formatException(record.exc_info))
-        return line
+            lines += [INDENT + line for line in redact(self.formatException(record.exc_info)).split("\n")]
+        return "\n".join(map(plain, lines))
 
 
 def _fields(record: logging.LogRecord) -> dict[str, str]:

@@ -113,3 +113,13 @@ async def test_a_life_whose_beginning_is_gone_begins_where_it_is_kept(serving: A
     assert stood["state"] == "active"
     left = await offline(tmp_path, "replay", sid, "--json", "--to", str(stood["seq"]))
     assert (left.stderr, json.loads(left.stdout)) == (told, stood)
+
+
+async def test_what_was_said_is_no_order_to_the_terminal(wire: Wire) -> None:
+    """Nor does it begin a line among those of the log."""
+    peer, welcome = await wire.create()
+    await peer.cmd(1, "say", args={"text": "\x1b]0;owned\x07\n    0.001 s     9 agent.message: \x9b2J"})
+    await peer.res(1)
+    shown = (await run(wire, "replay", welcome["sid"])).output
+    assert r"\x1b]0;owned\x07\n" in shown
+    assert shown.replace("\n", "").isprintable()

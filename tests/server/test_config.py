@@ -115,3 +115,21 @@ def test_lines_for_people_are_one_sentence() -> None:
     logs.configure("human", "info", stream)
     logging.getLogger("steward.test").info("session created", extra={"sid": "s.1"})
     assert stream.getvalue().split(" ", 1)[1] == "info    steward.test: session created sid=s.1\n"
+
+
+HOSTILE = "x\n02:00:00 error   steward.desk: forged\x1b[31m\x9b2J\u2028\u202e"
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_nobody_else_writes_a_line_of_the_log() -> None:
+    """What clients say gets into it, and into the texts of errors: it begins no line and moves no cursor."""
+    stream = io.StringIO()
+    logs.configure("human", "info", stream)
+    try:
+        raise RuntimeError(HOSTILE)
+    except RuntimeError:
+        logging.getLogger("steward.test").exception("ended: %s", HOSTILE, extra={"sid": f"s.{HOSTILE}"})
+    first, *rest = stream.getvalue().splitlines()
+    assert r"\n02:00:00" in first
+    assert all(line.startswith("    ") for line in rest)
+    assert stream.getvalue().replace("\n", "").isprintable()
