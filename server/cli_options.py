@@ -92,8 +92,8 @@ def server_of(
     whatever else answers at an address it would be a gift.
     """
     from .auth import read_key
+    from .callers import is_loopback
     from .calling import called
-    from .config import is_loopback
 
     own = None
     try:

@@ -5,7 +5,6 @@ Flags win over the environment (STEWARD_PORT=9000), which wins over the file ste
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -13,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -29,6 +27,7 @@ from engine.errors import StewardError
 from engine.kept import LOG_AGE_S, LOG_BYTES_MAX, LOG_EVENTS_MAX, LogLimits
 from engine.sentences import sentence, unknown
 
+from .callers import ApiKey, IdentityProvider, is_loopback
 from .protocol import Timing
 
 PREFIX: Final = "STEWARD_"
@@ -53,67 +52,8 @@ DEFAULT_TEAMS: Final = {
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host, by name or address, can only be this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 class ConfigError(StewardError):
     """The operator's: settings that do not fit, all of them, each in one line."""
-
-
-USER: Final = r"^[A-Za-z0-9_.@:|+-]{1,128}$"
-
-
-class ApiKey(BaseModel):
-    """One caller who may create sessions. sha256: of the key, in hex; the key itself is never stored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    user: Annotated[str, StringConstraints(pattern=USER)] = Field(
-        description="whose sessions they are; limits for one user count them"
-    )
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] = Field(description="of the key, in hex")
-    roles: frozenset[str] = Field(
-        default=frozenset(),
-        description="what guards of the lifecycle file ask for; `admin` sees and ends every session",
-    )
-
-
-# None with a shared secret: whoever checks such a token could make one.
-Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"]
-
-
-class IdentityProvider(BaseModel):
-    """Who signs the tokens (JWT) of those who may create sessions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    issuer: str = Field(min_length=1, description="the claim `iss`, exactly")
-    audience: str = Field(min_length=1, description="what the claim `aud` has to hold: the name of this server there")
-    keys: str = Field(min_length=1, description="its published keys (JWKS): an https address, or a file")
-    algorithms: tuple[Algorithm, ...] = Field(
-        default=("RS256", "ES256"), min_length=1, description="of signatures that count"
-    )
-    user_claim: str = Field(default="sub", min_length=1, description="the claim that names the user")
-    roles_claim: str = Field(default="roles", min_length=1, description="a list of roles, or text divided by spaces")
-
-    @field_validator("keys")
-    @classmethod
-    def _safe(cls, given: str) -> str:
-        parts = urlsplit(given)
-        if (
-            "://" in given
-            and parts.scheme != "https"
-            and not (parts.scheme == "http" and is_loopback(parts.hostname or ""))
-        ):
-            raise ValueError("keys come over https, from a file, or over http from this machine only")
-        return given
 
 
 class Settings(BaseSettings):

@@ -17,8 +17,8 @@ from engine.errors import StewardError
 from engine.records import Caller
 
 from .bodies import read_up_to
+from .callers import USER, IdentityProvider
 from .codes import Fault
-from .config import USER, IdentityProvider
 
 KEYS_OLD_S: Final = 600.0  # after that they are read again, so that a key the provider takes back ends here too
 KEYS_AGAIN_S: Final = 30.0  # not more often, whatever key ids strangers make up

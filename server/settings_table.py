@@ -1,4 +1,4 @@
-"""The settings of server/config.py as the tables of docs/operating.md."""
+"""The settings of server/config.py and server/callers.py as the tables of docs/operating.md."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 
 from engine.reference import table
 
-from .config import PREFIX, ApiKey, IdentityProvider, Settings
+from .callers import ApiKey, IdentityProvider
+from .config import PREFIX, Settings
 
 # Where a number's unit stands in its name: seconds last, so that `_per_s` is found first.
 UNITS: Final = {"_per_s": "a second", "_s": "seconds"}

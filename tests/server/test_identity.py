@@ -18,8 +18,9 @@ from aiohttp import web
 from joserfc import jwk, jwt
 
 from engine.records import Caller
+from server.callers import IdentityProvider
 from server.codes import Fault
-from server.config import ConfigError, IdentityProvider, load
+from server.config import ConfigError, load
 from server.identity import KEYS_AGAIN_S, KEYS_BYTES_MAX, KEYS_OLD_S, LEEWAY_S, ExtraMissing, Identities
 from tests.server.conftest import Wire, new_token
 
