@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 USER: Final = r"^[A-Za-z0-9_.@:|+-]{1,128}$"
+_SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def is_loopback(host: str) -> bool:
@@ -29,11 +31,18 @@ class ApiKey(BaseModel):
     user: Annotated[str, StringConstraints(pattern=USER)] = Field(
         description="whose sessions they are; limits for one user count them"
     )
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] = Field(description="of the key, in hex")
+    sha256: str = Field(description="of the key, as 64 hex digits")
     roles: frozenset[str] = Field(
         default=frozenset(),
         description="what guards of the lifecycle file ask for; `admin` sees and ends every session",
     )
+
+    @field_validator("sha256")
+    @classmethod
+    def _digest(cls, given: str) -> str:
+        if _SHA256.fullmatch(given) is None:
+            raise ValueError("has to be the SHA-256 of the key, 64 hex digits")
+        return given.lower()
 
 
 # None with a shared secret: whoever checks such a token could make one.

@@ -34,6 +34,11 @@ PREFIX: Final = "STEWARD_"
 CONFIG_FILE: Final = Path("steward.toml")
 NO_SETTINGS: Final = ("STEWARD_KEY",)  # variables for the commands that ask a server
 GRACE_S_MAX: Final = 600.0
+IDLE_MEMORY_S_MIN: Final = 60.0  # sessions are looked at for it in rounds
+# A quiet peer answers one a period, which may be a tenth late, and its answer has a way to go.
+HEARTBEATS_DEAD: Final = 2
+_HOST: Final = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?/?")
 HANDLER_MODULES: Final = (
     "handlers.guards",
     "handlers.session",
@@ -91,7 +96,9 @@ class Settings(BaseSettings):
         "something comes for it; 0: never",
     )
     heartbeat_s: float = Field(default=10.0, ge=0.05, le=300, description="period; below a proxy's idle time-out")
-    dead_s: float = Field(default=25.0, ge=0.1, le=900, description="silence after which a peer is dead")
+    dead_s: float = Field(
+        default=25.0, ge=0.1, le=900, description="silence after which a peer is dead; twice heartbeat_s at least"
+    )
     stuck_s: float = Field(default=15.0, ge=0.1, le=900, description="a write without progress after which it is dead")
     hello_s: float = Field(default=10.0, ge=0.1, le=60, description="from accept to hello")
     ended_s: float = Field(default=5.0, ge=0, le=60, description="from session.ended to the close")
@@ -140,6 +147,44 @@ class Settings(BaseSettings):
         if not all(name.strip() and place.strip() for name, _, place in pairs):
             raise ValueError(f"what works: {form}")
         return {name.strip(): place.strip() for name, _, place in pairs}
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(_HOST.fullmatch, given)):
+            raise ValueError("each has to be a name alone, without scheme, port and path: steward.example")
+        return given
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _pages(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(map(_ORIGIN.fullmatch, given)):
+            raise ValueError("each has to be scheme, name and port, without path: https://pages.example:8443")
+        return given
+
+    @field_validator("api_keys")
+    @classmethod
+    def _one_user_a_key(cls, given: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
+        if len({key.sha256 for key in given}) < len(given):
+            raise ValueError("the same key stands there twice; each says whose it is")
+        return given
+
+    @field_validator("idle_memory_s")
+    @classmethod
+    def _idle(cls, given: float) -> float:
+        if 0 < given < IDLE_MEMORY_S_MIN:
+            raise ValueError(f"has to be 0, or at least {IDLE_MEMORY_S_MIN:g}")
+        return given
+
+    @model_validator(mode="after")
+    def _hears_the_quiet(self) -> Settings:
+        if self.dead_s < HEARTBEATS_DEAD * self.heartbeat_s:
+            raise ValueError(
+                f"dead_s ({self.dead_s:g}) has to be at least {HEARTBEATS_DEAD} times heartbeat_s "
+                f"({self.heartbeat_s:g}): a peer that says nothing is heard once a heartbeat, when it answers a ping, "
+                f"and with less it is cut though it is well; {self.heartbeat_s * 2.5:g} is usual"
+            )
+        return self
 
     @model_validator(mode="after")
     def _who_may(self) -> Settings:
@@ -266,6 +311,9 @@ def _unreadable_variable(error: SettingsError) -> str:
     return f"{name}: this is no JSON, which this setting is written in; {CONFIG_FILE} may hold it instead"
 
 
+TABLES: Final = {"api_keys": list(ApiKey.model_fields), "jwt": list(IdentityProvider.model_fields)}
+
+
 def _sentence(item: Any, flags: dict[str, Any], file: Path) -> str:
     """Where the value came from, and what is wrong with it. The value itself is not repeated: it may be a secret."""
     name = ".".join(str(part) for part in item["loc"])
@@ -275,7 +323,7 @@ def _sentence(item: Any, flags: dict[str, Any], file: Path) -> str:
     field = str(item["loc"][0])
     if item["type"] == "extra_forbidden":
         is_setting = len(item["loc"]) == 1
-        text = _no_such(field, str) if is_setting else unknown("key", str(item["loc"][-1]), [*ApiKey.model_fields], str)
+        text = _no_such(field, str) if is_setting else unknown("key", str(item["loc"][-1]), TABLES[field], str)
     inner = name.removeprefix(field).lstrip(".")
     variable = next((key for key in os.environ if key.upper() == PREFIX + field.upper()), None)
     if field in flags:

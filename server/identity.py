@@ -33,6 +33,10 @@ class ExtraMissing(StewardError):
     """The operator's: an identity provider is configured, and the package that checks its tokens is not installed."""
 
 
+class KeysUnreadable(StewardError):
+    """The operator's: the file with the identity provider's keys is not there, or holds none."""
+
+
 class Identities:
     """Who a token's bearer is, by the word of one identity provider. now: UTC seconds; monotonic: for the keys' age."""
 
@@ -49,6 +53,7 @@ class Identities:
             text = "jwt is set, which needs the package joserfc: pip install 'session-steward[jwt]'"
             raise ExtraMissing(text) from None
         self._jwk, self._jwt, self._errors = jwk, jwt, errors
+        self._unreadable = (errors.JoseError, OSError, ValueError, TypeError, KeyError, aiohttp.ClientError)
         self._provider = provider
         self._monotonic = monotonic
         self._rules = jwt.JWTClaimsRegistry(
@@ -61,6 +66,16 @@ class Identities:
         self._keys: Any = None
         self._read_at = self._tried_at = float("-inf")
         self._reading = asyncio.Lock()
+        if not self._is_remote:
+            # What is on this machine is there at the start or a mistake; a provider may be away for a while.
+            try:
+                self._keys = self._key_set(_read(Path(provider.keys)))
+            except self._unreadable as error:
+                raise KeysUnreadable(f"jwt: the keys in {provider.keys} cannot be read: {error}") from None
+
+    @property
+    def _is_remote(self) -> bool:
+        return "://" in self._provider.keys
 
     async def caller(self, token: str) -> Caller | None:
         """None for whatever is no valid token: another's, expired, signed by nobody or with a key that is not known.
@@ -86,6 +101,9 @@ class Identities:
             self._rules.validate(found.claims)
         except self._errors.InvalidKeyIdError:
             raise
+        except self._errors.ClaimError as error:
+            log.info("a token of the identity provider is not valid: %s", error)  # its signature is proven
+            return None
         except Exception as error:
             # Before the signature is proven everything in it is a stranger's, whatever it makes the library raise.
             log.info("a token of the identity provider is not valid: %s", type(error).__name__)
@@ -119,14 +137,16 @@ class Identities:
     async def _try_keys(self) -> None:
         place = self._provider.keys
         try:
-            text = await _download(place) if "://" in place else _read(Path(place))
-            self._keys = self._jwk.KeySet.import_key_set(decode(text))
-        except (self._errors.JoseError, OSError, ValueError, TypeError, KeyError, aiohttp.ClientError) as error:
+            self._keys = self._key_set(await _download(place) if self._is_remote else _read(Path(place)))
+        except self._unreadable as error:
             log.error(
                 "the keys of the identity provider (%s) cannot be read: %s: %s", place, type(error).__name__, error
             )
             return
         self._read_at = self._monotonic()
+
+    def _key_set(self, text: bytes) -> Any:
+        return self._jwk.KeySet.import_key_set(decode(text))
 
 
 async def _download(url: str) -> bytes:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,34 @@ def test_a_file_with_mistakes_is_one_error(elsewhere: Path, text: str) -> None:
     (elsewhere / "steward.toml").write_text(text)
     with pytest.raises(ConfigError):
         load()
+
+
+@pytest.mark.parametrize(
+    "settings, named",
+    [
+        ({"heartbeat_s": 60}, r"dead_s \(25\) .* 2 times heartbeat_s .* 150 is usual"),
+        ({"heartbeat_s": 10, "dead_s": 19.9}, "dead_s"),
+        ({"allowed_hosts": ["http://a/"]}, "name alone"),
+        ({"allowed_hosts": ["a.example:8080"]}, "name alone"),
+        ({"allowed_origins": ["app2.example"]}, "https://"),
+        ({"allowed_origins": ["https://app2.example/page"]}, "without path"),
+        (
+            {"api_keys": [{"user": "ann", "sha256": "a" * 64}, {"user": "bob", "sha256": "A" * 64}]},
+            "stands there twice",
+        ),
+        ({"api_keys": [{"user": "ann", "sha256": "the key itself"}]}, "SHA-256 of the key, 64 hex digits"),
+        ({"idle_memory_s": 5}, "0, or at least 60"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], named: str) -> None:
+    """They would start quietly, and cut those who are well or let nobody in."""
+    with pytest.raises(ConfigError, match=named):
+        load(settings)
+
+
+def test_settings_at_the_edge_of_what_works() -> None:
+    load({"heartbeat_s": 12.5, "idle_memory_s": 60, "allowed_hosts": ["::1", "a_b.example", "10.0.0.1"]})
+    load({"allowed_origins": ["https://[::1]:8443", "tauri://localhost", "http://pages.example/"]})
 
 
 def test_api_keys_come_from_the_file(elsewhere: Path) -> None:

@@ -21,7 +21,7 @@ from engine.records import Caller
 from server.callers import IdentityProvider
 from server.codes import Fault
 from server.config import ConfigError, load
-from server.identity import KEYS_AGAIN_S, KEYS_BYTES_MAX, KEYS_OLD_S, LEEWAY_S, ExtraMissing, Identities
+from server.identity import KEYS_AGAIN_S, KEYS_BYTES_MAX, KEYS_OLD_S, LEEWAY_S, ExtraMissing, Identities, KeysUnreadable
 from tests.server.conftest import Wire, new_token
 
 ISSUER, AUDIENCE = "https://login.example", "steward"
@@ -138,6 +138,13 @@ async def test_claims_that_do_not_fit_open_nothing(provider: Provider, claims: d
     assert await identities.caller(signed(provider.keys[0], exp=int(NOW) - LEEWAY_S + 1)) is not None
 
 
+async def test_the_log_names_the_claim_that_does_not_fit(provider: Provider, caplog: Any) -> None:
+    """A server under another name at the provider lets nobody in, and its operator has to see why."""
+    caplog.set_level("INFO", "steward.identity")
+    await provider.identities().caller(signed(provider.keys[0], aud="another"))
+    assert "'aud'" in caplog.text
+
+
 async def test_forged_tokens_open_nothing(provider: Provider) -> None:
     """Another key under a known name, no signature, the public key as a shared secret, a changed claim, a key that
     the token brings along."""
@@ -226,6 +233,16 @@ async def test_keys_may_come_from_a_file(tmp_path: Path) -> None:
     file.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     given = IdentityProvider(issuer=ISSUER, audience=AUDIENCE, keys=str(file))
     assert await Identities(given, now=lambda: NOW).caller(signed(key)) == Caller("ann", frozenset())
+
+
+@pytest.mark.parametrize("text", [None, "", '{"keys": 7}'])
+def test_a_file_without_keys_is_told_at_the_start(tmp_path: Path, text: str | None) -> None:
+    """Not by every login that fails."""
+    file = tmp_path / "keys.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(KeysUnreadable, match=r"keys\.json cannot be read"):
+        Identities(IdentityProvider(issuer=ISSUER, audience=AUDIENCE, keys=str(file)))
 
 
 @pytest.mark.parametrize(
