@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .activity import Activity
@@ -213,7 +212,7 @@ class Actor:
         for name in deadlines.keys() & self.timers.keys():
             self.timers[name].cancel()
         call_at, activation = self.session.clock.call_at, self.activation
-        armed = {name: call_at(at, partial(self._fire, name, activation)) for name, at in deadlines.items()}
+        armed = {name: call_at(at, Actor._fire, self, name, activation) for name, at in deadlines.items()}
         self.timers = {**self.timers, **armed}
 
     def _fire(self, name: str, activation: int) -> None:
@@ -283,6 +282,9 @@ class Actor:
         for waited in (self._begun, self._ended):
             if waited is not None and not waited.done():
                 waited.set_result(None)
+        self.holdings.retire(self.parent.holdings if self.parent is not None else None)
+        if self.parent is not None:
+            self.parent.children = without(self.parent.children, self.id)
 
     def _end(self) -> None:
         """A final state is entered: nothing more is taken, and whoever waits here is told."""

@@ -25,25 +25,32 @@ class Attachment:
 class Attachments:
     """changed is called after every change; only control connections count as being connected."""
 
+    __slots__ = ("_changed", "_controlling", "_observing")
+
     def __init__(self, changed: Callable[[], None]) -> None:
-        self._counts = {"control": 0, "observe": 0}
+        self._controlling = self._observing = 0
         self._changed = changed
 
     def __len__(self) -> int:
-        return sum(self._counts.values())
+        return self._controlling + self._observing
 
     @property
     def is_connected(self) -> bool:
-        return self._counts["control"] > 0
+        return self._controlling > 0
 
     def attach(self, role: str, most: int | None) -> Attachment:
         """Raises LimitExceeded if most places are taken (C6)."""
         if most is not None and len(self) >= most:
             raise LimitExceeded("connections", most, retry_ms=1000)
-        self._counts[role] += 1
-        self._changed()
+        self._count(role, 1)
         return Attachment(self, role)
 
     def give_back(self, role: str) -> None:
-        self._counts[role] -= 1
+        self._count(role, -1)
+
+    def _count(self, role: str, one: int) -> None:
+        if role == "control":
+            self._controlling += one
+        else:
+            self._observing += one
         self._changed()

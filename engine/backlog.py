@@ -26,6 +26,9 @@ STALL_MAX_S: Final = 300.0  # so much of a session's work may be lost at most: t
 LASTING: Final = (Fenced, Violation, Corrupt, UnknownFormat)  # asking again does not help
 
 log = logging.getLogger("steward.log")
+# An append may come from a handler's call; what follows from it later does not work for that handler. One for all:
+# the loop runs one callback at a time.
+_CONTEXT: Final = engine_context()
 
 
 class Commit:
@@ -114,7 +117,6 @@ class Backlog:
         "_attempt",
         "_bytes",
         "_commits",
-        "_context",
         "_drained",
         "_flying",
         "_is_failing",
@@ -140,8 +142,6 @@ class Backlog:
         self._stalled_at: float | None = None
         self._attempt = 0
         self._drained: asyncio.Event | None = None
-        # An append may come from a handler's call; what follows from it later does not work for that handler.
-        self._context = engine_context()
 
     def __len__(self) -> int:
         return len(self._commits)
@@ -184,11 +184,11 @@ class Backlog:
             return False
         self._flying += 1
         handed_at = self._admission.handed()
-        written.add_done_callback(partial(self._settled, commit, handed_at), context=self._context)
+        written.add_done_callback(partial(self._settled, commit, handed_at), context=_CONTEXT)
         return True
 
     def _push_in(self, delay_s: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._push, context=self._context)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._push, context=_CONTEXT)
 
     def _push(self) -> None:
         """Hand over what waits, until the queue is full; to a store that failed the first alone."""

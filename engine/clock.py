@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from .tasks import engine_context
 
@@ -21,12 +21,13 @@ def _nothing() -> None:
 class Timer:
     """One armed deadline. cancel() costs nothing until the heap is next rebuilt."""
 
-    __slots__ = ("_clock", "callback", "deadline")
+    __slots__ = ("_args", "_callback", "_clock", "deadline")
 
-    def __init__(self, clock: Clock, deadline: float, callback: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, deadline: float, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._clock: Clock | None = clock
         self.deadline = deadline
-        self.callback = callback
+        self._callback = callback
+        self._args = args
 
     @property
     def is_armed(self) -> bool:
@@ -36,12 +37,12 @@ class Timer:
         if self._clock is not None:
             clock, self._clock = self._clock, None
             # The heap may keep a cancelled timer for hours; it must not keep what its callback holds.
-            self.callback = _nothing
+            self._callback, self._args = _nothing, ()
             clock._forget()
 
     def fire(self) -> None:
         self._clock = None
-        self.callback()
+        self._callback(*self._args)
 
 
 class Clock:
@@ -68,9 +69,9 @@ class Clock:
         """How many timers are armed."""
         return len(self._heap) - self._cancelled
 
-    def call_at(self, deadline: float, callback: Callable[[], None]) -> Timer:
+    def call_at(self, deadline: float, callback: Callable[..., None], *args: Any) -> Timer:
         """Call back once at or after deadline (UTC seconds); at the loop's next turn if it is past."""
-        timer = Timer(self, deadline, callback)
+        timer = Timer(self, deadline, callback, args)
         self._number += 1
         heapq.heappush(self._heap, (deadline, self._number, timer))
         if self._heap[0][2] is timer:

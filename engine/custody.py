@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .calls import call_once
@@ -14,7 +15,7 @@ from .ending import refused_at_the_end, struck
 from .errors import HandlerFailed
 from .nothing import NOTHING, without
 from .plan import Call, CleanupPlan
-from .records import Event
+from .records import Caller, Event
 from .resources import Resource
 from .scope import handler_failure, run_bounded
 from .spec import STEP_TIMEOUT_S
@@ -176,6 +177,22 @@ def pass_up(actor: Actor, parent: Actor) -> None:
             parent.holdings.hold(resource, reserve=False)
             parent.inherited = {**parent.inherited, resource: entry}
     actor.inherited = NOTHING
+
+
+def write_off(actor: Actor, call: Call, ctx: Context) -> None:
+    """The built-in step: what leaked becomes the node's, on its audited list, so that the session may end."""
+    if call.name != "write_off":
+        raise HandlerFailed(call.name, "nonsense", f"{call.name} belongs into a run, not into a do", ref="spec")
+    assert ctx.effects is not None, "the loader lets write_off stand in a do only"
+    reason = str(ctx.event.payload.get("reason", ""))
+    for resource in actor.holdings.all():
+        ctx.effects.written_off[resource] = partial(_write_off, actor, resource, reason, ctx.event.caller)
+
+
+def _write_off(actor: Actor, resource: Resource, reason: str, caller: Caller) -> None:
+    actor.session.written_off(resource, reason, caller)
+    actor.holdings.drop(resource)
+    actor.inherited = without(actor.inherited, resource)
 
 
 async def prove_clean(actor: Actor, written_off: Container[Resource] = ()) -> HandlerFailed | None:

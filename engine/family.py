@@ -12,7 +12,7 @@ from .codec import encode
 from .context import ActorView
 from .errors import ChildFailed, LimitExceeded, Refused, RegistryError
 from .journal.base import SessionRow, TokenRow
-from .records import ROOT, Event, Outcome
+from .records import Event, Outcome
 from .state import ActorImage
 
 if TYPE_CHECKING:
@@ -77,6 +77,4 @@ def add_actor(
     if parent is not None:
         parent.children = {**parent.children, actor.id: actor}
         actor.start(Event("created"))
-    else:
-        session.images[ROOT] = image
     return actor

@@ -36,6 +36,8 @@ class _Step:
 class Intake:
     """One session's numbers: outcomes that are stored, and clients that have sent one since the process began."""
 
+    __slots__ = ("_cids", "_session", "_under_way", "outcomes")
+
     def __init__(self, session: Session, outcomes: Outcomes) -> None:
         self.outcomes = outcomes
         self._session = session

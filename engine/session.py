@@ -16,20 +16,19 @@ from .asked import seconds_of
 from .attachments import Attachment, Attachments
 from .backlog import Commit
 from .conditions import set_condition
-from .context import ActorView, Context
+from .context import ActorView
 from .custody import dissolve
 from .directory import Directory
 from .ending import Cause, first_cause
-from .errors import HandlerFailed
 from .intake import NOT_SERVED, Intake
 from .journal.base import SessionRow, TokenRow
 from .mailbox import Item
-from .nothing import without
-from .plan import Call, CleanupPlan
+from .nothing import NOTHING
+from .plan import CleanupPlan
 from .records import ROOT, Caller, Event, Message, Outcome, Record, Update
 from .resources import Resource
 from .sessionlog import SessionLog
-from .state import SessionImage
+from .state import ActorImage, SessionImage
 
 Leak = tuple[Resource, CleanupPlan | None]  # and the entry that knows its probe
 
@@ -39,13 +38,19 @@ log = logging.getLogger("steward.session")
 class Session:
     """A session that is up, or one that has ended and whose log is kept (root is None then)."""
 
+    __slots__ = (
+        *("sid", "user", "epoch", "created_at", "log", "loop", "clock", "random", "services", "plans", "_directory"),
+        *("actors", "intake", "attachments", "cause", "is_failed", "is_gone", "owes_restored", "touched_at"),
+        *("images", "_ended", "_is_ended", "_pending"),
+    )
+
     def __init__(self, directory: Directory, row: SessionRow, log: SessionLog, image: SessionImage) -> None:
         self.sid = row.sid
         self.user = row.user
         self.epoch = row.epoch
         self.created_at = row.created_at
         self.log = log
-        log.count_on(image.kept, partial(directory.trimmer.look, self))
+        log.count_on(image.kept, self._log_grew)
         self.loop = asyncio.get_running_loop()
         self.clock = directory.clock
         self.random = directory.random
@@ -53,18 +58,18 @@ class Session:
         self.actors: dict[str, Actor] = {}
         self.intake = Intake(self, image.outcomes)
         self.cause: dict[str, Any] | None = image.cause
-        self.ended: asyncio.Future[None] = self.loop.create_future()
-        self.gone: asyncio.Future[None] = self.loop.create_future()
         self.is_failed = False
+        self.is_gone = False  # this object is no longer the session: find it again, or dial again
         self.plans = directory.plans
         self._directory = directory
-        self.images = image.actors
-        self._pending = image.pending
+        # What is in the log: actors while there are none in memory, and mail for them.
+        self.images: Mapping[str, ActorImage] = image.actors
+        self._pending: Mapping[str, Message] = image.pending
         self.attachments = Attachments(self._connected)
         self.owes_restored: tuple[str, ...] = ()  # paths of actors that were woken for a deadline alone
         self.touched_at = self.clock.now()  # when somebody looked it up last
-        if row.ended_at is not None:
-            self.ended.set_result(None)
+        self._is_ended = row.ended_at is not None
+        self._ended: asyncio.Future[None] | None = None
 
     # What others see
 
@@ -78,7 +83,20 @@ class Session:
 
     @property
     def is_ended(self) -> bool:
-        return self.ended.done()
+        return self._is_ended
+
+    @property
+    def ended(self) -> asyncio.Future[None]:
+        """Done at the end; made for the first who waits for it."""
+        if self._ended is None:
+            self._ended = self.loop.create_future()
+            if self._is_ended:
+                self._ended.set_result(None)
+        return self._ended
+
+    @property
+    def kind(self) -> str:
+        return self.root.kind if self.root is not None else self.images[ROOT].kind
 
     @property
     def report(self) -> dict[str, Any] | None:
@@ -91,7 +109,7 @@ class Session:
 
     def ends_by(self, name: str) -> bool:
         """Whether the root's machine takes this event somewhere from everywhere; after the end it is `already` so."""
-        return name in self.plans[self.images[ROOT].kind].targets
+        return name in self.plans[self.kind].targets
 
     def tree(self) -> list[ActorView]:
         """Live actors, parents first; the root alone once it has ended."""
@@ -104,8 +122,7 @@ class Session:
     def window_s(self) -> float | None:
         """How long the session waits for a connection: the first deadline of a state that `connected` leaves, as its
         creator asked for it."""
-        plan = self.plans[self.images[ROOT].kind]
-        waits = [state for state in plan.states.values() if "connected" in state.own]
+        waits = [state for state in self.plans[self.kind].states.values() if "connected" in state.own]
         return min((seconds_of(timer, self.data) for state in waits for timer in state.timers), default=None)
 
     @property
@@ -126,6 +143,9 @@ class Session:
     def attach(self, role: str) -> Attachment:
         """Take a place. Raises LimitExceeded if the file's `connections` are all taken (C6)."""
         return self.attachments.attach(role, self.root.plan.limits.connections if self.root is not None else None)
+
+    def _log_grew(self) -> None:
+        self._directory.trimmer.look(self)
 
     def _connected(self) -> None:
         if self.root is not None and not self.is_ended:
@@ -150,8 +170,7 @@ class Session:
     async def _rights(self, event: str, tokens: tuple[TokenRow, ...] = (), revoked: tuple[str, ...] = ()) -> None:
         if self.log.is_degraded:
             raise store_away()
-        kind = self.images[ROOT].kind
-        record = Record("taken", ROOT, kind, self.clock.now(), {"event": event})
+        record = Record("taken", ROOT, self.kind, self.clock.now(), {"event": event})
         await asyncio.shield(self.log.append(record, tokens=tokens, revoked=revoked).durable)
 
     # Commits: the one way into the log
@@ -242,12 +261,16 @@ class Session:
         """A final state is committed and entered."""
         self._forget(actor)
         if actor.parent is None:
-            image = self.images[ROOT]
-            self.images[ROOT] = replace(image, state=actor.state, report=actor.report, data=actor.data)
-            self.actors.clear()
+            self._clear(actor)
+            self._is_ended = True
             if not self.ended.done():
                 self.ended.set_result(None)
             self._directory.session_ended(self)
+
+    def _clear(self, root: Actor) -> None:
+        """Let its actors go; what the root was last can still be asked."""
+        self.images = {ROOT: ActorImage(ROOT, root.kind, root.state, None, data=root.data, report=root.report)}
+        self.actors.clear()
 
     def remove(self, actor: Actor, updates: Sequence[Update], *, is_recorded: bool) -> None:
         """Strike an actor that was dissolved; is_recorded: by its parent's clean-up. updates: what is told of it."""
@@ -278,62 +301,42 @@ class Session:
 
     def _forget(self, actor: Actor) -> None:
         actor.strike()
-        actor.holdings.retire(actor.parent.holdings if actor.parent is not None else None)
         if actor.parent is not None:
-            actor.parent.children = without(actor.parent.children, actor.id)
             self.actors.pop(actor.path, None)
 
-    # Built-in steps, failure, and the way back
+    # Failure, and the way back
 
-    async def built_in(self, actor: Actor, call: Call, ctx: Context) -> None:
-        """`write_off`: what leaked becomes the node's, on its audited list, so that the session may end."""
-        if call.name != "write_off":
-            raise HandlerFailed(call.name, "nonsense", f"{call.name} belongs into a run, not into a do", ref="spec")
-        assert ctx.effects is not None, "the loader lets write_off stand in a do only"
-        reason = str(ctx.event.payload.get("reason", ""))
-        for resource in actor.holdings.all():
-            ctx.effects.written_off[resource] = partial(self._write_off, actor, resource, reason, ctx.event.caller)
-
-    def _write_off(self, actor: Actor, resource: Resource, reason: str, caller: Caller) -> None:
+    def written_off(self, resource: Resource, reason: str, caller: Caller) -> None:
         self._directory.written_off(self, resource, reason, caller)
-        actor.holdings.drop(resource)
-        actor.inherited = without(actor.inherited, resource)
 
     def fail(self, error: Exception) -> None:
         """The log takes nothing, or a step failed in the engine: stop, and be rebuilt from the log."""
         if not self.is_failed and not self.is_ended:
-            self.is_failed = True
-            self._go()
+            self.is_failed = self.is_gone = True
             self._directory.session_failed(self, error)
-
-    def _go(self) -> None:
-        """Tell connections that this object is no longer the session: find it again, or dial again."""
-        if not self.gone.done():
-            self.gone.set_result(None)
 
     async def dissolve(self) -> list[Leak]:
         """Stop in this process without a record; the log keeps everything for the next. Gives what could not be let
         go, which is the next root's."""
-        self._go()
+        self.is_gone = True
         leaks: list[Leak] = []
-        if self.root is not None:
-            root = self.root
+        if (root := self.root) is not None:
             report = await dissolve(root)
             entries = {entry.kind: entry for entry in root.plan.cleanup}
             leaks = [(one, root.inherited.get(one) or entries.get(one.kind)) for one in root.holdings.all()]
             for resource, _ in leaks:
                 log.error("%s %s of %s was not let go", resource.kind, resource.name, self.sid)
             log.info("session %s stopped here: %d let go", self.sid, len(report.items), extra={"sid": self.sid})
-        self.actors.clear()
+            self._clear(root)
         await self.log.drain()
         return leaks
 
     def restored(self, *, is_quiet: bool) -> None:
         """The actors are there again: they are told what holds, and what is owed to them."""
-        self.images = {ROOT: self.images[ROOT]}
         if not is_quiet:
             self._connected()
         self.deliver(self._pending.values())
+        self.images = self._pending = NOTHING
 
     def find_actors(self) -> Iterator[Actor]:
         return iter(list(self.actors.values()))

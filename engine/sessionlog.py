@@ -30,11 +30,27 @@ log = logging.getLogger("steward.log")
 class SessionLog:
     """Appends in order without waiting; `head` follows what is durable, and only that is ever read (L2)."""
 
+    __slots__ = (
+        *("sid", "epoch", "fence", "rev", "seq", "head", "first_rev", "trimmed", "kept", "is_closed", "last"),
+        *(
+            "streams",
+            "_journal",
+            "_admission",
+            "_backlog",
+            "_on_failure",
+            "_on_grown",
+            "_fresh",
+            "_tail",
+            "_tail_bytes",
+        ),
+        *("_watchers", "_note_watchers", "_cursors", "_number", "_has_told_degraded"),
+    )
+
     def __init__(
         self,
         journal: Journal,
         row: SessionRow,
-        on_failure: Callable[[Exception], None],
+        on_failure: Callable[[SessionLog, Exception], None],
         admission: Admission | None = None,
     ) -> None:
         self.sid = row.sid
@@ -61,7 +77,7 @@ class SessionLog:
         self._admission = admission or Admission()
         self._backlog = Backlog(row.sid, journal, self, self._admission)
         self._has_told_degraded = False
-        self.last: Commit | None = None
+        self.last: Commit | None = None  # that is not known to be durable
 
     def append(
         self,
@@ -136,6 +152,8 @@ class SessionLog:
         return not self._backlog
 
     def commit_landed(self, commit: Commit) -> None:
+        if self.last is commit:
+            self.last = None
         if (trim := commit.append.trim) is not None:
             self.first_rev, self.trimmed = max(self.first_rev, trim.records), max(self.trimmed, trim.updates)
             self._cut_tail()
@@ -158,7 +176,7 @@ class SessionLog:
 
     def store_failed(self, error: Exception) -> None:
         log.error("the store refused a commit of %s: %s", self.sid, error, extra={"sid": self.sid})
-        self._on_failure(error)
+        self._on_failure(self, error)
 
     def tell_degraded(self) -> None:
         """Tell whoever is connected if the store went away, or is back."""

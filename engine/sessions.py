@@ -316,14 +316,13 @@ class SessionManager:
         return Session(self, row, self._log(row), image)
 
     def _log(self, row: SessionRow) -> SessionLog:
-        def failed(error: Exception) -> None:
-            session = self._roster.up.get(row.sid)
-            if session is not None and session.log is made:  # not that of one that came back meanwhile
-                session.fail(error)
-            self._archive.forget(row.sid)
+        return SessionLog(self._journal, row, self._log_failed, self.admission)
 
-        made = SessionLog(self._journal, row, failed, self.admission)
-        return made
+    def _log_failed(self, log: SessionLog, error: Exception) -> None:
+        session = self._roster.up.get(log.sid)
+        if session is not None and session.log is log:  # not that of one that came back meanwhile
+            session.fail(error)
+        self._archive.forget(log.sid)
 
     def _store_moved(self) -> None:
         """It went away, or came back: whoever is connected is told."""

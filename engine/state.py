@@ -59,6 +59,8 @@ class Outcomes:
     """The outcomes that are stored: the last OUTCOMES_PER_CID of each of the last CIDS_MAX clients. Kept as JSON, as
     the log has them: few are ever asked for again, and a snapshot takes and gives all of them at once."""
 
+    __slots__ = ("_by_cid",)
+
     def __init__(self) -> None:
         self._by_cid: dict[str, dict[int, tuple[str, dict[str, Any]]]] = {}
 

@@ -14,7 +14,7 @@ from .activity import show_failure
 from .calls import as_failure, call_handler
 from .codec import decode, encode
 from .context import Context, Effects, GuardContext, Life
-from .custody import full_cleanup, prove_clean
+from .custody import full_cleanup, prove_clean, write_off
 from .decide import Decision, decide
 from .ending import refused_at_the_end
 from .errors import HandlerFailed
@@ -196,7 +196,7 @@ async def _do(actor: Actor, row: Row, ctx: Context) -> HandlerFailed | None:
     for call in row.do:
         try:
             if call.bound is None:
-                await actor.session.built_in(actor, call, ctx)
+                write_off(actor, call, ctx)
             else:
                 await call_handler(actor, call, ctx)
         except HandlerFailed as failure:

@@ -107,7 +107,7 @@ class Trimmer:
             for text in fresh:
                 reading.apply(text)
         # From here to the append nothing may wait: the image is that of the last record.
-        if not written.is_closed and not session.gone.done():
+        if not written.is_closed and not session.is_gone:
             await asyncio.shield(self._write(session, reading.image, reading.view, gone, oldest_at))
 
     async def _follow(self, reading: Reading, written: SessionLog) -> None:
@@ -145,7 +145,7 @@ class Trimmer:
         update_bytes = written.kept.update_bytes - gone
         oldest_at = oldest_at if oldest_at is not None or not update_bytes else now
         body = body_of(image, view, update_bytes, oldest_at)
-        record = Record("snapshot", ROOT, session.images[ROOT].kind, now, body)
+        record = Record("snapshot", ROOT, session.kind, now, body)
         log.info("the log of %s is trimmed up to update %d", session.sid, view.seq, extra={"sid": session.sid})
         return written.append(record, trim=Trim(records=written.rev + 1, updates=view.seq)).durable
 

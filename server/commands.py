@@ -152,7 +152,7 @@ class Commands:
         if settled.cancelled():
             return
         outcome = settled.result()
-        if outcome.code in ("store_unavailable", "leaving") and self._session.gone.done():
+        if outcome.code in ("store_unavailable", "leaving") and self._session.is_gone:
             # Nothing was decided, and the session goes on as another object, or in another process: the client dials
             # again and sends it again, unchanged.
             self._stop(Fault("store_unavailable", outcome.message, retry_ms=STORE_RETRY_MS))

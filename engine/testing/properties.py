@@ -194,7 +194,7 @@ class LifecycleStateMachine(RuleBasedStateMachine):
         sid = self.session.sid
         if sid in {sleeper.sid for sleeper in self.rig.manager.asleep()}:
             return []
-        if self.session.gone.done() and not self.session.is_failed:
+        if self.session.is_gone and not self.session.is_failed:
             self.session = await self._found()
         texts = await self._journal.records(sid, self._watch.rev)
         return self._watch.look(self.session, [Record.decode(text) for text in texts])

@@ -121,7 +121,7 @@ async def actual(rig: Rig, spec: Spec, kind: str, state: str, event: Event) -> t
 
 async def _place(rig: Rig, spec: Spec, kind: str) -> tuple[Session, Actor]:
     row = SessionRow(f"s.{id(object())}{rig.manager.random.random()}", "u", "e", rig.manager.clock.now())
-    session = Session(rig.manager, row, SessionLog(rig.journal, row, lambda error: None), SessionImage())
+    session = Session(rig.manager, row, SessionLog(rig.journal, row, lambda log, error: None), SessionImage())
     chain = [kind]
     while owner := next((k for k, m in spec.machines.items() if chain[0] in m.owns), None):
         chain.insert(0, owner)

@@ -38,7 +38,7 @@ class Life:
         self.journal = journal
         self.failures: list[Exception] = []
         self.heads: list[int] = []
-        self.log = SessionLog(journal, ROW, self.failures.append)
+        self.log = SessionLog(journal, ROW, lambda log, error: self.failures.append(error))
         self.log.watch(lambda: self.heads.append(self.log.head))
 
     @classmethod

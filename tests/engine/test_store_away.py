@@ -290,7 +290,7 @@ def record(number: int) -> Record:
 async def log_on_a_disk() -> tuple[Disk, SessionLog]:
     disk = Disk()
     await disk.open()
-    log = SessionLog(disk, ROW, lambda error: None)
+    log = SessionLog(disk, ROW, lambda log, error: None)
     await log.append(record(0), session=ROW).durable
     return disk, log
 
