@@ -6,19 +6,28 @@ Worst cases, every one of them: each time-out is used up, each task has to be fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .scope import GRACE_S
-from .spec import STEP_TIMEOUT_S
+from .spec import STEP_TIMEOUT_S, Retry
 
 if TYPE_CHECKING:
-    from .plan import Call, CleanupPlan, Row, StatePlan
+    from .plan import CleanupPlan, Row, StatePlan
 
 PROBE_TIMEOUT_S: Final = 2.0
 CHILDREN_MARGIN_S: Final = 5.0  # what a parent waits beyond its children's own bound, for the loop to come round
 
 
-def call_bound(call: Call) -> float:
+class Bounded(Protocol):
+    """A step of the file, or a call compiled of it."""
+
+    @property
+    def timeout_s(self) -> float | None: ...
+    @property
+    def retry(self) -> Retry | None: ...
+
+
+def call_bound(call: Bounded) -> float:
     """Every attempt at its time-out, and the longest pauses between them."""
     timeout_s = call.timeout_s or STEP_TIMEOUT_S
     if call.retry is None:

@@ -56,6 +56,13 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = MappingProxyType(
             "always taken and has a target, or by a `run` that is bounded and whose `done` and `failed` lead on. A "
             "state of an owned kind needs that only for its `run`; without one, `stop` reaches it.",
         ),
+        "never-ends": Explanation(
+            "time limits and ends of activities lead round in a circle",
+            "Left alone, a session comes to its end: with `done`, `failed` and time limits only. Here these lead "
+            "back to where they began, so that a session nobody wants any more lives for ever. An `entered_below` "
+            "ends the circle, if its count is used up within its time however long a round takes.",
+            is_warning=True,
+        ),
         # Resources
         "held-at-end": Explanation(
             "a final state is entered while something may still be held",
@@ -73,6 +80,32 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = MappingProxyType(
             "a circle that acquires on each round and never lets go",
             "Each round may add one more. Let go on the way (`cleanup: {only: […]}`, or an action with `releases`), "
             "or say `@action(acquires=…, once=True)` of an action that keeps what is held already.",
+            is_warning=True,
+        ),
+        # Composition
+        "initial-wait": Explanation(
+            "the initial state of an owned kind is not surely left",
+            "`start_child` returns when the child has left its initial state. From this one nothing leads on by "
+            "itself, so whoever starts it waits. Give it a bounded `run` whose `done` and `failed` lead on, or an "
+            "`after`.",
+        ),
+        "stop-lost": Explanation(
+            "after `stop` an actor may stay, or go back to work",
+            "A parent says `stop` once and waits for the end. From every state `stop` leads to states that reach a "
+            "final one by themselves, whatever else comes meanwhile: states with the full `cleanup`, or with a "
+            "bounded `run` or an `after`, from which nothing leads back. Else the parent waits its full time and ends "
+            "the child by force.",
+        ),
+        "slow-stop": Explanation(
+            "after `stop` an actor may take longer than its parent waits",
+            "A parent waits for as long as the clean-up of the child's kind may take. What is between `stop` and that "
+            "clean-up is not counted, and the child is ended by force in the middle of it.",
+        ),
+        "short-timeout": Explanation(
+            "a parent gives its children less time than they may take",
+            "A step that starts children is cut short while a child may still come up in its own time, or a state "
+            "that ends children is left before all of them may be at their end. Lengthen the parent's time-out, or "
+            "shorten the children's.",
             is_warning=True,
         ),
         # Loops

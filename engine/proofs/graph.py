@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -184,15 +184,16 @@ class Life:
 
     def may_fail(self, name: str) -> bool:
         """Whether `failed` can come: of the activity, or of what an event of the actor's own does."""
+        is_cleaning = self.planned(name).is_cleaning  # then what other events do wrong is told, and no more
+        own = {event for event in self.choices[name] if event in ENGINE_EVENTS or " " in event}
+        return self.fails_by(name, {"done"} if is_cleaning else own)
+
+    def fails_by(self, name: str, events: Container[str]) -> bool:
+        """Whether `failed` can come of the activity, or of one of these events."""
         if any(self.step_may_fail(step) for step in self.state(name).run):
             return True
-        is_cleaning = self.planned(name).is_cleaning
-        own = ("done",) if is_cleaning else ENGINE_EVENTS
-        return any(
-            choice.can_fail
-            for event, choice in self.choices[name].items()
-            if event != "failed" and (event in own or (" " in event and not is_cleaning))
-        )
+        choices = self.choices[name].values()
+        return any(choice.can_fail for choice in choices if choice.event in events and choice.event != "failed")
 
     def step_may_fail(self, step: Step) -> bool:
         """A clean-up fails if something leaks, and be it a task that a handler left behind; of an owned kind the full

@@ -37,10 +37,17 @@ def _loops(life: Life) -> Iterator[list[Way]]:
     # A child ends once: such a circle turns on only if a round starts another.
     starting = {name for name in reached if any(life.starts_children(step) for step in life.state(name).run)}
     for connection in CONNECTIONS:
-        turning = [way for way in ways if way.event in TURNING or way.event == connection]
+        turning = [way for way in ways if _turns(life, way, {*TURNING, connection})]
         lasting = [way for way in turning if way.event != "child_ended"]
         yield from unbudgeted(life, lasting, None)
         yield from unbudgeted(life, turning, starting)
+
+
+def _turns(life: Life, way: Way, events: set[str]) -> bool:
+    """Whether the event comes again as often as the state is entered. What fails once, such as a `do` of `stop`, does
+    not."""
+    again = events - {"child_ended"}
+    return way.event in events and (way.event != "failed" or life.fails_by(way.source, again))
 
 
 def unbudgeted(life: Life, ways: Iterable[Way], through: set[str] | None) -> Iterator[list[Way]]:

@@ -14,18 +14,22 @@ from ..diagnostics import Places
 from ..plan import compile_plans
 from ..registry import Registry
 from ..spec import Spec
+from .composition import composition_findings
 from .findings import Finding, Placed, placed
 from .graph import Life
 from .holds import hold_findings
 from .loops import loop_findings
+from .rounds import round_findings
 from .structure import structure_findings
 from .waits import wait_findings
 
 PROOFS: Final[tuple[Callable[[Life], Iterator[Finding]], ...]] = (
     structure_findings,
     wait_findings,
+    round_findings,
     hold_findings,
     loop_findings,
+    composition_findings,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from .graph import Life, Way
@@ -89,20 +89,31 @@ def between(ways: Iterable[Way], start: str, end: str) -> list[Way]:
 
 
 def components(ways: Iterable[Way]) -> list[list[Way]]:
-    """The ways that lie on cycles, those of one strongly connected part together (Tarjan, without recursion)."""
+    """The ways that lie on circles, those of one strongly connected part together."""
     kept = [way for way in ways if way.target is not None]
-    out: dict[str, list[str]] = {}
+    states = dict.fromkeys(state for way in kept for state in (way.source, way.target or ""))
+    part_of = {state: index for index, part in enumerate(parts(states, kept)) for state in part}
+    found: dict[int, list[Way]] = {}
     for way in kept:
-        out.setdefault(way.source, []).append(way.target or "")
+        if part_of[way.source] == part_of[way.target or ""]:
+            found.setdefault(part_of[way.source], []).append(way)
+    return list(found.values())
+
+
+def parts(states: Iterable[str], ways: Iterable[Way]) -> list[set[str]]:
+    """The strongly connected parts, what a part leads to before it (Tarjan, without recursion)."""
+    out: dict[str, list[str]] = {}
+    for way in ways:
+        if way.target is not None:
+            out.setdefault(way.source, []).append(way.target)
     number: dict[str, int] = {}
     low: dict[str, int] = {}
-    part: dict[str, str] = {}
+    found: list[set[str]] = []
+    done: set[str] = set()
     stack: list[str] = []
-    for root in out:
-        work = [(root, iter(out.get(root, ())))] if root not in number else []
-        if work:
-            number[root] = low[root] = len(number)
-            stack.append(root)
+    for root in states:
+        work: list[tuple[str, Iterator[str]]] = []
+        _open(root, number, low, stack, work, out)
         while work:
             here, targets = work[-1]
             target = next(targets, None)
@@ -111,17 +122,26 @@ def components(ways: Iterable[Way]) -> list[list[Way]]:
                 if work:
                     low[work[-1][0]] = min(low[work[-1][0]], low[here])
                 if low[here] == number[here]:
-                    while (member := stack.pop()) != here:
-                        part[member] = here
-                    part[here] = here
+                    at = stack.index(here)
+                    found.append(set(stack[at:]))
+                    done.update(stack[at:])
+                    del stack[at:]
             elif target not in number:
-                number[target] = low[target] = len(number)
-                stack.append(target)
-                work.append((target, iter(out.get(target, ()))))
-            elif target not in part:
+                _open(target, number, low, stack, work, out)
+            elif target not in done:
                 low[here] = min(low[here], number[target])
-    found: dict[str, list[Way]] = {}
-    for way in kept:
-        if way.target is not None and part[way.source] == part[way.target]:
-            found.setdefault(part[way.source], []).append(way)
-    return list(found.values())
+    return found
+
+
+def _open(
+    state: str,
+    number: dict[str, int],
+    low: dict[str, int],
+    stack: list[str],
+    work: list[tuple[str, Iterator[str]]],
+    out: Mapping[str, list[str]],
+) -> None:
+    if state not in number:
+        number[state] = low[state] = len(number)
+        stack.append(state)
+        work.append((state, iter(out.get(state, ()))))

@@ -77,9 +77,9 @@ def _gaps(life: Life, state: str) -> Iterator[Finding]:
         choice = life.choices[state].get(event)
         if choice is not None and not choice.is_sure:
             message = f"if no guard of {show(event)} holds, {show(state)} is never left by itself"
-            end = "no guard holds: nothing more happens" + ("" if life.is_root else " until `stop`")
+            end = "no guard holds, nothing more happens" + ("" if life.is_root else " until `stop`")
             hint = "let the last entry have no guard, or give the state an `after`"
-            yield Finding(choice.path, "guarded-gap", message, _story(life, state, f"{event}, {end}"), hint)
+            yield Finding(choice.path, "guarded-gap", message, _story(life, state, f"{event}: {end}"), hint)
 
 
 def _waits(life: Life, state: str) -> Finding:
@@ -91,10 +91,10 @@ def _waits(life: Life, state: str) -> Finding:
 def _why(life: Life, state: str) -> str:
     """The one sentence of what is missing."""
     run, timers = life.state(state).run, life.planned(state).timers
-    if timers and any(is_left(life, state, timer.event) for timer in timers) is False:
+    if timers:
         names = ", ".join(timer.event for timer in timers)
-        failing = [t for t in timers if (c := life.choices[state].get(t.event)) and c.can_fail and c.is_sure]
-        if failing and len(failing) == len(timers):
+        choices = [life.choices[state][timer.event] for timer in timers if timer.event in life.choices[state]]
+        if any(choice.is_sure and all(way.target for way in choice.ways) for choice in choices):
             return f"if what {names} does fails, `failed` does not surely lead on"
         return f"{names} may pass without leading on"
     if not run:
