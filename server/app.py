@@ -115,7 +115,8 @@ def build(
         observer=metrics,
     )
     credentials = Credentials(settings, key)
-    desk = Desk(manager, credentials)
+    # Each connection that was let in may say hello: refused here, it would only dial once more.
+    desk = Desk(manager, credentials, settings.unwelcomed_max)
     pool = Pool(
         unwelcomed_max=settings.unwelcomed_max,
         unwelcomed_per_address_max=settings.unwelcomed_per_address_max,

@@ -23,7 +23,7 @@ from .codes import Fault
 from .frames import Create
 
 TOKENS_PER_SESSION_MAX: Final = 64
-HELLOS_WAITING_MAX: Final = 1024  # hellos and creations under way at once; above it they are told to come again
+HELLOS_WAITING_MAX: Final = 1024
 log = logging.getLogger("steward.desk")
 
 
@@ -37,12 +37,14 @@ class Right:
 
 
 class Desk:
-    """The only place where a token becomes a session."""
+    """The only place where a token becomes a session. hellos_max: hellos and creations under way at once; above it they
+    are told to come again."""
 
-    def __init__(self, manager: SessionManager, credentials: Credentials) -> None:
+    def __init__(self, manager: SessionManager, credentials: Credentials, hellos_max: int = HELLOS_WAITING_MAX) -> None:
         self.manager = manager
         self.credentials = credentials
         self.is_leaving = False
+        self._hellos_max = hellos_max
         self._revoked: set[str] = set()  # while anybody is arriving who may have found them
         self._queues: dict[bytes, tuple[asyncio.Lock, int]] = {}
 
@@ -163,8 +165,8 @@ class Desk:
     async def _one_at_a_time(self, key: bytes) -> AsyncIterator[None]:
         """Two hellos of one token (key: its digest), or two changes of one session's rights (key: its sid), do not
         race: the second finds what the first has made."""
-        if key not in self._queues and len(self._queues) >= HELLOS_WAITING_MAX:
-            raise LimitExceeded("hellos under way", HELLOS_WAITING_MAX, retry_ms=1000)
+        if key not in self._queues and len(self._queues) >= self._hellos_max:
+            raise LimitExceeded("hellos under way", self._hellos_max, retry_ms=1000)
         lock, waiting = self._queues.get(key, (asyncio.Lock(), 0))
         self._queues[key] = (lock, waiting + 1)
         try:
