@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from engine.journal.memory import MemoryJournal
-from engine.records import Event
 from tests.server.conftest import KEY, Wire, new_token
 
 
@@ -297,7 +296,7 @@ async def test_a_hello_read_before_the_deadline_wins_over_a_slow_store(
     journal.hold()
     await asked.wait()
     (window,) = root.timers
-    root._fire(Event(window, origin="self", activation=root.activation))
+    root._fire(window, root.activation)
     for _ in range(20):
         await asyncio.sleep(0)
     assert session.state == "reconnecting"
