@@ -39,17 +39,18 @@ class Loaded:
     name: str
 
 
-def load_spec(path: FilePath, registry: Registry) -> Spec:
-    """The checked spec of a file. Raises SpecError with every mistake, sorted by place."""
+def load_spec(path: FilePath, registry: Registry | None) -> Spec:
+    """The checked spec of a file. Raises SpecError with every mistake, sorted by place. registry None: whatever names
+    of handlers stand in the file are taken."""
     return load(path, registry).spec
 
 
-def parse_spec(text: bytes, registry: Registry, name: str = "lifecycle.yaml") -> Spec:
+def parse_spec(text: bytes, registry: Registry | None, name: str = "lifecycle.yaml") -> Spec:
     """As load_spec, of text; name is what the diagnostics call the file."""
     return parse(text, registry, name).spec
 
 
-def load(path: FilePath, registry: Registry) -> Loaded:
+def load(path: FilePath, registry: Registry | None) -> Loaded:
     """As load_spec, with the places."""
     try:
         text = read_source(path, FILE_BYTES_MAX + 1)
@@ -60,7 +61,7 @@ def load(path: FilePath, registry: Registry) -> Loaded:
     return parse(text, registry, str(path))
 
 
-def parse(text: bytes, registry: Registry, name: str = "lifecycle.yaml") -> Loaded:
+def parse(text: bytes, registry: Registry | None, name: str = "lifecycle.yaml") -> Loaded:
     """As parse_spec, with the places."""
     findings = Findings(name)
     places = Places()
@@ -70,7 +71,10 @@ def parse(text: bytes, registry: Registry, name: str = "lifecycle.yaml") -> Load
         findings.add(error.at, error.path, error.message, error.code, error.hint)
         raise SpecError(findings.sorted(), is_readable=False) from None
     spec = expand(root, findings, places)
-    for found in (*unresolved_names(spec, registry), *broken_rules(spec, registry)):
+    known = registry if registry is not None else Registry()
+    for found in (*unresolved_names(spec, known), *broken_rules(spec, known)):
+        if registry is None and found.code == "unknown-handler":
+            continue
         findings.add(places[found.path], found.path, found.message, found.code, found.hint)
     if len(findings):
         raise SpecError(findings.sorted())

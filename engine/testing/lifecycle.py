@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..machine import LifecycleMachine, compile_machines
+from ..machine import LifecycleMachine
 from ..registry import Registry
 from ..spec import Machine, Spec
+from .coverage import compile_watched
 from .rig import Rig, read_spec
 
 
@@ -26,7 +27,7 @@ class Lifecycle:
 
     @cached_property
     def machines(self) -> Mapping[str, LifecycleMachine]:
-        return compile_machines(self.spec, self.registry)
+        return compile_watched(self.spec, self.registry, self.path)
 
     @property
     def root(self) -> str:

@@ -16,12 +16,13 @@ from ..journal.base import Journal
 from ..journal.memory import MemoryJournal
 from ..kept import LogLimits
 from ..loader import load_spec, parse_spec
-from ..machine import LifecycleMachine, compile_machines
+from ..machine import LifecycleMachine
 from ..records import ROOT, Caller, Command, Origin, Outcome, Record
 from ..registry import Registry
 from ..session import Session
 from ..sessions import SessionManager
 from ..spec import Spec
+from .coverage import compile_watched
 from .virtual import VirtualLoop
 
 SHUTDOWN_S: Final = 60.0
@@ -30,11 +31,11 @@ SHUTDOWN_S: Final = 60.0
 def machines(source: Path | str, *handlers: ModuleType | str) -> dict[str, LifecycleMachine]:
     """Compile a lifecycle file (a path) or its text with the handlers of some modules. Raises SpecError."""
     registry = Registry.of(*handlers)
-    return compile_machines(read_spec(source, registry), registry)
+    return compile_watched(read_spec(source, registry), registry, source if isinstance(source, Path) else None)
 
 
-def read_spec(source: Path | str, registry: Registry) -> Spec:
-    """A lifecycle file (a path) or its text. Raises SpecError."""
+def read_spec(source: Path | str, registry: Registry | None) -> Spec:
+    """A lifecycle file (a path) or its text. registry None: its handlers are not looked for. Raises SpecError."""
     return load_spec(source, registry) if isinstance(source, Path) else parse_spec(source.encode(), registry)
 
 
