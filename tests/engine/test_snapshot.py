@@ -8,13 +8,15 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_properties import COMPILED, OPS, Player, finish
+from test_properties import SMALL, finish
 
 from engine.codec import decode, encode
 from engine.records import ROOT, Caller, Command, Event, Message, Outcome, Record
 from engine.state import CIDS_MAX, OUTCOMES_PER_CID, Outcomes, SessionImage, apply, fold
-from engine.testing.rig import Rig
+from engine.testing.strategies import events, waits
 from engine.testing.virtual import run_virtual
+
+OPS = st.lists(events(SMALL.spec, "session") | waits(SMALL.spec), max_size=25)
 
 
 def through_json(image: SessionImage) -> SessionImage:
@@ -26,10 +28,15 @@ def snapshot(image: SessionImage) -> Record:
     return Record.decode(record.encode())
 
 
-async def log_of(ops: list[tuple[str, Any]]) -> list[Record]:
-    async with Rig(COMPILED) as r:
+async def log_of(ops: list[Event | float]) -> list[Record]:
+    async with SMALL.rig() as r:
         session = await r.create(user="u", is_connected=False)
-        await Player(r, session).play(ops)
+        for c, op in enumerate(ops, start=1):
+            if isinstance(op, Event):
+                command = Command("c", c, op.name)
+                await r.send(session, op.name, op.payload, origin=op.origin, command=command)
+            else:
+                await r.advance(op)
         unfinished = await r.records(session.sid)
         await finish(r, session)
         return unfinished + (await r.records(session.sid))[len(unfinished) :]
@@ -37,7 +44,7 @@ async def log_of(ops: list[tuple[str, Any]]) -> list[Record]:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ops=OPS, share=st.floats(0, 1))
-def test_a_log_that_begins_with_a_snapshot_tells_the_same(ops: list[tuple[str, Any]], share: float) -> None:
+def test_a_log_that_begins_with_a_snapshot_tells_the_same(ops: list[Event | float], share: float) -> None:
     """M8: fold(all records) is fold(snapshot, later records), wherever the snapshot is taken."""
     records = run_virtual(log_of(ops))
     at = 1 + round(share * (len(records) - 1))
