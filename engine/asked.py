@@ -38,3 +38,9 @@ def seconds_of(timer: TimerPlan, data: Mapping[str, Any]) -> float:
     wanted = asked.get(timer.option) if timer.option and isinstance(asked, Mapping) else None
     is_length = isinstance(wanted, int | float) and not isinstance(wanted, bool) and wanted > 0
     return min(float(wanted), timer.most_s) if is_length else timer.seconds  # type: ignore[arg-type]
+
+
+def window_of(plan: KindPlan, data: Mapping[str, Any]) -> float | None:
+    """How long a root waits for a connection: the first deadline of a state that `connected` leaves."""
+    waits = [state for state in plan.states.values() if "connected" in state.own]
+    return min((seconds_of(timer, data) for state in waits for timer in state.timers), default=None)

@@ -12,7 +12,7 @@ from typing import Any
 from . import family
 from .actor import Actor
 from .admission import store_away
-from .asked import seconds_of
+from .asked import window_of
 from .attachments import Attachment, Attachments
 from .backlog import Commit
 from .conditions import set_condition
@@ -41,7 +41,7 @@ class Session:
     __slots__ = (
         *("sid", "user", "epoch", "created_at", "log", "loop", "clock", "random", "services", "plans", "_directory"),
         *("actors", "intake", "attachments", "cause", "is_failed", "is_gone", "owes_restored", "touched_at"),
-        *("images", "_ended", "_is_ended", "_pending"),
+        *("images", "is_ended", "_ended", "_left", "_pending"),
     )
 
     def __init__(self, directory: Directory, row: SessionRow, log: SessionLog, image: SessionImage) -> None:
@@ -67,8 +67,9 @@ class Session:
         self._pending: Mapping[str, Message] = image.pending
         self.attachments = Attachments(self._connected)
         self.owes_restored: tuple[str, ...] = ()  # paths of actors that were woken for a deadline alone
+        self._left: tuple[str, ...] = ()  # states that the root leaves by commits that are not durable yet
         self.touched_at = self.clock.now()  # when somebody looked it up last
-        self._is_ended = row.ended_at is not None
+        self.is_ended = row.ended_at is not None
         self._ended: asyncio.Future[None] | None = None
 
     # What others see
@@ -82,15 +83,16 @@ class Session:
         return self.root.state if self.root is not None else self.images[ROOT].state
 
     @property
-    def is_ended(self) -> bool:
-        return self._is_ended
+    def told_state(self) -> str:
+        """The state as the log has it durably, which is what anybody outside may be told (M2)."""
+        return self._left[0] if self._left else self.state
 
     @property
     def ended(self) -> asyncio.Future[None]:
         """Done at the end; made for the first who waits for it."""
         if self._ended is None:
             self._ended = self.loop.create_future()
-            if self._is_ended:
+            if self.is_ended:
                 self._ended.set_result(None)
         return self._ended
 
@@ -107,10 +109,6 @@ class Session:
     def data(self) -> Mapping[str, Any]:
         return self.root.data if self.root is not None else self.images[ROOT].data
 
-    def ends_by(self, name: str) -> bool:
-        """Whether the root's machine takes this event somewhere from everywhere; after the end it is `already` so."""
-        return name in self.plans[self.kind].targets
-
     def tree(self) -> list[ActorView]:
         """Live actors, parents first; the root alone once it has ended."""
         if self.root is None:
@@ -120,18 +118,12 @@ class Session:
 
     @property
     def window_s(self) -> float | None:
-        """How long the session waits for a connection: the first deadline of a state that `connected` leaves, as its
-        creator asked for it."""
-        waits = [state for state in self.plans[self.kind].states.values() if "connected" in state.own]
-        return min((seconds_of(timer, self.data) for state in waits for timer in state.timers), default=None)
+        """How long the session waits for a connection, as its creator asked for it."""
+        return window_of(self.plans[self.kind], self.data)
 
     @property
     def connections(self) -> int:
         return len(self.attachments)
-
-    def outcome_of(self, cid: str, c: int) -> Outcome | None:
-        found = self.intake.outcomes.find(cid, c)
-        return found[1] if found is not None else None
 
     async def snap(self, bytes_max: int, *, is_first: bool = False) -> tuple[int, dict[str, Any]]:
         """What clients see now, or saw before the first update that is kept; see Views.shown."""
@@ -221,12 +213,19 @@ class Session:
         record = Record(op, actor.path, actor.kind, self.clock.now(), body)
         committed = self.log.append(record, all_updates, session=row, tokens=tokens, ended_at=ended_at)
         self.cause = cause or self.cause
+        if actor.parent is None and "to" in body:
+            self._left = (*self._left, actor.state)
+            committed.when_over(self._has_left)
         if stored is not None:
             self.intake.outcomes.store(*stored)
         self._directory.observer.committed(actor, record, len(all_updates))
         if item is not None and outcome is not None:
             _settle_after(committed, item, outcome)
         return messages
+
+    def _has_left(self, is_durable: bool) -> None:
+        if is_durable:
+            self._left = self._left[1:]
 
     def _child_ended(self, actor: Actor, body: Mapping[str, Any], rev: int) -> Message:
         assert actor.parent is not None
@@ -262,7 +261,7 @@ class Session:
         self._forget(actor)
         if actor.parent is None:
             self._clear(actor)
-            self._is_ended = True
+            self.is_ended = True
             if not self.ended.done():
                 self.ended.set_result(None)
             self._directory.session_ended(self)
@@ -287,7 +286,8 @@ class Session:
 
     def after_the_end(self, event: Event) -> Outcome:
         """The answer to an event for an actor that has ended."""
-        if self.is_ended and event.origin in ("client", "admin") and self.ends_by(event.name):
+        targets = self.plans[self.kind].targets  # what it would be taken to from everywhere is so already
+        if self.is_ended and event.origin in ("client", "admin") and event.name in targets:
             return Outcome("done", value=self.report, already=True)
         return Outcome("refused", "ended", "it has ended; its log can still be read")
 

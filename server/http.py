@@ -121,8 +121,10 @@ class Http:
         return answer
 
     async def session(self, request: web.Request) -> web.Response:
-        right = await self._right(request)
-        return json({**view_of(right.session), "actors": _actors(right.session), "report": right.session.report})
+        session = (await self._right(request)).session
+        told = {**view_of(session), **_standing(session), "actors": _actors(session), "report": session.report}
+        await self._patience.wait(session.log.landed())
+        return json(told)
 
     async def command(self, request: web.Request) -> web.Response:
         # The body first: a right that was found before it could be revoked while it comes.
@@ -197,6 +199,7 @@ class Http:
             "is_quarantined": session.state in self._quarantines,
             "report": session.report,
         }
+        await self._patience.wait(session.log.landed())  # quarantine is seen in memory first (M2)
         return json(answer, status=status)
 
     def _submit(
@@ -306,10 +309,15 @@ def view_of(session: Session | Sleeper) -> dict[str, Any]:
         "user": session.user,
         "epoch": session.epoch,
         "head": session.log.head if isinstance(session, Session) else session.head,
-        "state": session.state,
+        "state": session.told_state if isinstance(session, Session) else session.state,
         "is_ended": isinstance(session, Session) and session.is_ended,
         "created_at": round(session.created_at, 3),
     }
+
+
+def _standing(session: Session) -> dict[str, Any]:
+    """How it stands in memory, which may be told once what the log has by then is durable (M2)."""
+    return {"head": session.log.seq, "state": session.state}
 
 
 def _actors(session: Session) -> list[dict[str, str]]:

@@ -116,6 +116,33 @@ async def test_a_command_that_was_decided_after_all_holds_up_nobody(serving: Any
     assert said(peer) == ["2", "3"]
 
 
+async def test_nobody_is_told_what_a_crash_would_undo(serving: Any) -> None:
+    """M2, L2: a look waits for what it tells; a list, and a welcome, tell what is durable."""
+    journal = MemoryJournal()
+    wire: Wire = await serving(journal)
+    _, welcome = await wire.create()
+    path = f"/v1/sessions/{welcome['sid']}"
+    session = await wire.parts.manager.find(welcome["sid"])
+    assert session is not None
+    journal.hold()
+    before = session.log.seq
+    ending = asyncio.create_task(wire.call("DELETE", path, KEY))
+    while session.log.seq == before:
+        _, listed = await wire.call("GET", "/v1/sessions", KEY)
+    look = asyncio.create_task(wire.call("GET", path, KEY))
+    _, listed = await wire.call("GET", "/v1/sessions", KEY)
+    (one,) = listed["sessions"]
+    assert (one["state"], one["head"]) == ("active", session.log.head)
+    assert not look.done()
+    journal.release()
+    _, told = await look
+    await ending
+    _, page = await wire.call("GET", f"{path}/log", KEY)
+    moves = {event["seq"]: event["data"]["to"] for event in page["events"] if event["kind"] == "session.state"}
+    assert told["state"] == told["actors"][0]["state"] == moves[max(n for n in moves if n <= told["head"])]
+    assert session.told_state == session.state == "terminated"
+
+
 async def test_a_full_disk_takes_no_sessions_and_says_when_to_come_again(serving: Any) -> None:
     """C5: not ready, 4104 and 503 with a time; who has a session still gets to it, and is told."""
     disk = Disk()
