@@ -207,9 +207,11 @@ class Client:
                 self._keep(frame)
             case "note" if self._on_note is not None:
                 self._on_note(frame["kind"], frame["data"])
-            case "res" if frame["c"] in self._replies and not self._replies[frame["c"]].done():
-                self._replies[frame["c"]].set_result(_reply(frame))
-                self._changed.set()
+            case "res":
+                reply = self._replies.get(frame["c"])
+                if reply is not None and not reply.done():
+                    reply.set_result(_reply(frame))
+                self._changed.set()  # nobody may wait for it any more, but others do for the place that it took
 
     def _keep(self, event: dict[str, Any]) -> None:
         """For whoever reads. Above the bound it is left to the server's log, but the socket is read on: a peer that

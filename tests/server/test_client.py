@@ -11,8 +11,9 @@ import pytest
 from engine.testing.away import Disk
 from server.client import Client, FileCursors, Reply
 from server.codes import Fault
-from server.dialling import Stopped
+from server.dialling import COMMANDS_UNANSWERED_MAX, Stopped
 from tests.server.conftest import ANSWER_S, KEY, Wire, new_token
+from tests.server.wire_handlers import GATES
 
 
 @pytest.fixture(autouse=True)
@@ -188,6 +189,22 @@ async def test_no_more_is_unanswered_than_the_server_remembers(wire: Wire) -> No
         await one.send("terminate")
         texts = [event["data"]["text"] async for event in one if event["kind"] == "agent.message"]
     assert texts == [str(number) for number in range(200)], "in order, over all these connections"
+
+
+async def test_the_reply_that_nobody_waits_for_makes_room(wire: Wire) -> None:
+    """L5: the lowest unanswered command holds up the others, also when its sender has gone."""
+    async with asyncio.timeout(ANSWER_S), client(wire) as one:
+        await until_active(one)
+        given_up = asyncio.create_task(one.send("wait"))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        for _ in range(COMMANDS_UNANSWERED_MAX - 1):
+            assert (await one.send("say", {"text": "x"}, to="/nobody")).code == "unknown_actor"
+        held = asyncio.create_task(one.send("say", {"text": "y"}))
+        await asyncio.sleep(0)
+        assert one._dialler.is_full
+        GATES[one.welcome["sid"]].set()
+        assert (await held).ok
 
 
 async def test_a_program_that_is_slow_stays_connected_and_misses_nothing(
