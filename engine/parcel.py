@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from .codec import decode, encode
 from .errors import Refused, UnknownFormat
-from .journal.base import SessionRow, TokenRow
+from .journal.base import PLACE_LAST, SessionRow, TokenRow
 from .records import Record
 
 FORMAT: Final = "steward-session"
@@ -24,7 +24,7 @@ TOKENS_MAX: Final = 64
 SID: Final = re.compile(r"s\.[a-z2-7]{1,64}")
 EPOCH: Final = re.compile(r"[0-9a-f]{1,64}")
 USER_CHARS_MAX: Final = 512
-PLACE_MAX: Final = 2**32 - 1  # of a number or a revision in a store
+COUNT_MAX: Final = PLACE_LAST // 2  # of what a log may have had, so that it may go on as long here
 BEGINNINGS: Final = ("created", "snapshot")
 ROLES: Final = ("control", "observe")
 
@@ -201,7 +201,7 @@ def _is_text(value: Any, most: int) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= PLACE_MAX
+    return type(value) is int and 0 <= value <= COUNT_MAX
 
 
 def _is_time(value: Any) -> bool:

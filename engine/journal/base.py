@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+PLACE_BITS: Final = 32
+PLACE_LAST: Final = (1 << PLACE_BITS) - 1  # the highest revision and the highest number that a log may have
 APPENDS_QUEUED_MAX: Final = 8192  # half a second of a disk at full pace; beyond that it has stalled
 APPEND_BYTES_QUEUED_MAX: Final = 64 * 1024 * 1024  # what a stalled disk may cost in memory
 
@@ -94,10 +96,11 @@ class Journal(Protocol):
         """Queue one commit; appends of one session are written in the order of the calls.
 
         The future resolves when the commit is durable, or raises Fenced (rev or fence is not the expected one:
-        another writer), Violation (a token is known already, a trim goes too far) or JournalError (the store refuses,
-        or is not open); nothing was written then, and a later append of the same session that was queued behind it is
-        refused too. (A store that lost sight of what it wrote may raise JournalError for a commit that is there;
-        session() tells.) Raises Busy at once when APPENDS_QUEUED_MAX appends or APPEND_BYTES_QUEUED_MAX bytes wait.
+        another writer), Violation (a token is known already, a trim goes too far, the log is full) or JournalError (the
+        store refuses, or is not open); nothing was written then, and a later append of the same session that was queued
+        behind it is refused too. (A store that lost sight of what it wrote may raise JournalError for a commit that is
+        there; session() tells.) Raises Busy at once when APPENDS_QUEUED_MAX appends or APPEND_BYTES_QUEUED_MAX bytes
+        wait.
         """
 
     async def claim(self, sid: str) -> SessionRow:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..errors import Fenced, JournalError, Violation
-from .base import Append, SessionRow, TokenRow
+from .base import PLACE_LAST, Append, SessionRow, TokenRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def _refusal(append: Append, head: Head | None) -> JournalError | None:
             f"session {append.sid} is at revision {head.rev} under fence {head.fence}; revision {append.rev} under "
             f"fence {append.fence} is not the next: another writer owns it, or an append before this one was refused"
         )
-    return _trim_refusal(append, head.seq)
+    return _length_refusal(append, head.seq)
 
 
 def _creation_refusal(append: Append, session: SessionRow, *, exists: bool) -> JournalError | None:
@@ -139,11 +139,13 @@ def _creation_refusal(append: Append, session: SessionRow, *, exists: bool) -> J
         return Fenced(f"there is a session {append.sid} already")
     if append.sid != session.sid or append.rev != 1 or append.fence != session.fence:
         return Fenced(f"session {append.sid} is not created by revision {append.rev} under fence {append.fence}")
-    return _trim_refusal(append, session.trimmed)
+    return _length_refusal(append, session.trimmed)
 
 
-def _trim_refusal(append: Append, seq: int) -> JournalError | None:
+def _length_refusal(append: Append, seq: int) -> JournalError | None:
     last = seq + len(append.updates)
+    if append.rev > PLACE_LAST or last > PLACE_LAST:
+        return Violation(f"session {append.sid} has had {PLACE_LAST} revisions or updates, and no log has more")
     if append.trim is None or (append.trim.records <= append.rev and append.trim.updates <= last):
         return None
     return Violation(

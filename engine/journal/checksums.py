@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from ..errors import Corrupt
-from .schema import PLACE_BITS, PLACE_LAST
+from .base import PLACE_BITS, PLACE_LAST
 
 _SIX: Final = struct.Struct(">6q").pack
 _WORD: Final = 0xFFFF_FFFF

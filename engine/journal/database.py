@@ -33,7 +33,8 @@ HELP: Final[dict[type[apsw.Error], str]] = {
     apsw.NotADBError: NOT_OURS,
     apsw.NoMemError: "there is no memory left",
 }
-DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError)  # the second: a text that cannot be one any more
+# The second: a text that cannot be one any more; the third: a row lies where nothing was written.
+DAMAGE: Final = (apsw.CorruptError, UnicodeDecodeError, apsw.ConstraintError)
 # Met by all changes of a transaction alike; what a damaged page does to one session, others need not meet.
 MET_BY_ALL: Final = tuple(HELP)
 

@@ -19,12 +19,13 @@ import apsw
 
 from ..errors import Corrupt, JournalError
 from . import schema
+from .base import PLACE_LAST
 from .changes import Head
 from .checksums import check_bodies, check_row, of_head, of_row
 from .database import DAMAGE, check_format, connect, let_go, told
 from .files import FileLock, transplant_first_page
 from .inspection import inspect, unread_commits
-from .schema import PLACE_LAST, place
+from .schema import place
 
 SESSIONS_TOGETHER: Final = 64  # in one transaction of the new file
 GAP_MAX: Final = 1_000_000  # rows looked for one by one between those that are found from both ends

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..errors import Violation
+from .base import PLACE_BITS, PLACE_LAST
+
 APPLICATION_ID: Final = 0x53545744  # "STWD"
 FORMAT_VERSION: Final = 2
 
@@ -24,8 +27,6 @@ SETTINGS: Final[tuple[tuple[str, str | int], ...]] = (
 )
 
 # A place is session number * 2^32 + rev (or seq), so that what belongs to one session lies together and in order.
-PLACE_BITS: Final = 32
-PLACE_LAST: Final = (1 << PLACE_BITS) - 1
 
 # crc: a checksum over the rest of the row (checksums.py), and with the place, so that no row passes for another.
 # A session's head is a row of its own: it is written with every commit, and a narrow one spoils few pages. It says
@@ -112,4 +113,7 @@ DROP: Final = (
 
 
 def place(number: int, position: int) -> int:
+    """Raises Violation for what would be a place of the next session."""
+    if position > PLACE_LAST:
+        raise Violation(f"no log has a place {position}; {PLACE_LAST} is the last")
     return number << PLACE_BITS | position

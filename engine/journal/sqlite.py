@@ -18,13 +18,13 @@ import apsw
 
 from ..errors import Corrupt, JournalError
 from . import schema
-from .base import Append, SessionRow, TokenRow
+from .base import PLACE_LAST, Append, SessionRow, TokenRow
 from .changes import Change, Head, fingerprint, make
 from .checksums import check_bodies, check_row, of_body, of_head, of_row
 from .database import DAMAGE, IN_MEMORY, MET_BY_ALL, connect, let_go, look, told
 from .files import FileLock, prepare_file, refuse_second_name
 from .inspection import inspect
-from .schema import PLACE_LAST, place
+from .schema import place
 from .writer import ThreadedJournal
 
 log = logging.getLogger("steward.journal")
@@ -159,7 +159,7 @@ class SqliteStore:
         number, asked = after.number, fingerprint(append)
         at = place(number, append.rev)
         self._records.append((at, asked, append.record, of_body(at, asked, append.record)))
-        numbered = enumerate(append.updates, start=place(number, before.seq + 1))
+        numbered = enumerate(append.updates, start=place(number, before.seq) + 1)
         self._updates += [(at, update, of_body(at, 0, update)) for at, update in numbered]
         if append.revoked or append.tokens:
             self._change_tokens(number, append)
@@ -181,11 +181,12 @@ class SqliteStore:
     def _cut(self, before: Head, after: Head) -> None:
         self._insert()
         number = before.number
-        for statement, first, end in (
-            (schema.CUT_RECORDS, before.first_rev, after.first_rev),
-            (schema.CUT_UPDATES, before.trimmed + 1, after.trimmed + 1),
+        for statement, first, last in (
+            (schema.CUT_RECORDS, before.first_rev, after.first_rev - 1),
+            (schema.CUT_UPDATES, before.trimmed + 1, after.trimmed),
         ):
-            self.db.execute(statement, (place(number, first), place(number, end) - 1))
+            if first <= last:
+                self.db.execute(statement, (place(number, first), place(number, last)))
 
     def keep(self, sid: str, head: Head) -> None:
         self._changed[sid] = head

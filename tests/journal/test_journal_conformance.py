@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from engine.errors import Busy, Fenced, JournalError
-from engine.journal import Append, Journal, TokenRow, queued
+from engine.journal import Append, Journal, TokenRow, Trim, queued
+from engine.journal.base import PLACE_LAST
 from tests.journal.making import commit, creation, head, right, row, stored
 
 
@@ -382,3 +383,26 @@ async def test_close_writes_what_is_queued_and_open_finds_it_again(journal: Jour
     await journal.open()
     assert await stored(journal) == head(row(), rev=899, seq=898)
     await journal.append(commit(900))
+
+
+async def test_a_log_that_is_full_costs_nobody_else_anything(journal: Journal) -> None:
+    """L1, C7: above its last place there is no other, least of all in the log of the session that was made after it."""
+    almost = replace(row(), trimmed=PLACE_LAST - 1)
+    await journal.append(replace(creation(), session=almost))
+    await journal.append(creation("s.two"))
+    told = await settle(
+        journal.append(commit(2, b"the last")),
+        journal.append(commit(2, b"a", sid="s.two")),
+        journal.append(commit(3, b"one more")),
+        journal.append(commit(3, b"b", sid="s.two")),
+    )
+    assert told == ["ok", "ok", "Violation", "ok"]
+    assert await journal.updates("s.one", PLACE_LAST - 1, 10) == [(PLACE_LAST, b"the last")]
+    assert await journal.updates("s.two", 0, 10) == [(1, b"a"), (2, b"b")]
+    # What is said to nobody still is written, and what was is let go of.
+    await journal.append(commit(3))
+    await journal.append(replace(commit(4), trim=Trim(records=4, updates=PLACE_LAST)))
+    await journal.append(commit(5))
+    assert await journal.records("s.one") == [b"record 4", b"record 5"]
+    await journal.drop("s.one")
+    assert await journal.updates("s.two", 0, 10) == [(1, b"a"), (2, b"b")]

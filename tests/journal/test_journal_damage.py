@@ -192,6 +192,17 @@ def test_damage_that_is_met_while_writing_costs_one_session(path: Path) -> None:
         assert verdicts[1] is None
 
 
+def test_a_row_where_none_was_written_costs_one_session(path: Path) -> None:
+    """C7: it is damage, and no disk that refuses everybody's commits; asking again would not help."""
+    with opened(path) as store:
+        fill(store)
+        number = store.db.execute("SELECT number FROM sessions WHERE sid = 's.long'").get
+        doctored(store, f"INSERT INTO updates VALUES (({number} << 32) + 22, x'00', 0)")
+        verdicts = store.write([commit(12, b"x", sid="s.long", fence=1), commit(2, b"y", sid="s.short")])
+        assert isinstance(verdicts[0], Corrupt)
+        assert (verdicts[0].sid, verdicts[1]) == ("s.long", None)
+
+
 @pytest.mark.parametrize("length", [1, 50, 99, 100, 4095, 4096, 5000, 8192, 40_000])
 def test_a_file_that_was_cut_is_refused(whole: tuple[bytes, dict[str, Any]], path: Path, length: int) -> None:
     """A copy that was not finished, a disk that lost its end: named, with what to do, and left as it is."""
