@@ -29,11 +29,12 @@ log = logging.getLogger("steward.desk")
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """A session that a token opens, and how far."""
+    """A session that somebody may open, and how far: by a token, or as an administrator, who needs none."""
 
     session: Session
     role: str
-    token_id: str
+    token_id: str = ""
+    is_admin: bool = False
 
 
 class Desk:

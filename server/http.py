@@ -135,7 +135,7 @@ class Http:
         with self._desk.manager.arrivals.one():
             right = await self._right(request, "control")
             caller = await self._caller(request, right)
-            wait_s = self._rates.take(right.token_id or f"user {caller.user}", time.monotonic())
+            wait_s = self._rates.take(f"user {caller.user}" if right.is_admin else right.token_id, time.monotonic())
             if wait_s > 0:
                 text = f"{self._timing.commands_per_s:g} in a second, {self._timing.commands_burst} in a burst"
                 return problem(429, "busy", "too many commands; come again later", text, retry_ms=round(wait_s * 1000))
@@ -262,7 +262,7 @@ class Http:
                 raise Problem(
                     404, "unknown_session", "no such session", "it never was, or its log is not kept any more"
                 )
-            return Right(session, "control", "")
+            return Right(session, "control", is_admin=True)
         if secret is None:
             raise Fault("no_valid_token")
         right = await self._desk.resume(secret)
@@ -273,7 +273,7 @@ class Http:
         return right
 
     async def _caller(self, request: web.Request, right: Right) -> Caller:
-        if right.token_id:
+        if not right.is_admin:
             return Caller(right.session.user)
         return await self._desk.credentials.caller(bearer(request.headers)) or Caller(right.session.user)
 
@@ -298,8 +298,7 @@ async def _page(session: Session, after: str | None, limit: int) -> tuple[dict[s
 
 
 def right_origin(right: Right) -> Literal["client", "admin"]:
-    """A right without a token is an administrator's."""
-    return "client" if right.token_id else "admin"
+    return "admin" if right.is_admin else "client"
 
 
 def view_of(session: Session | Sleeper) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from engine.attachments import Attachments
+from engine.journal.base import TokenRow
+from server.auth import digest_of
 from server.codes import Fault
 from server.pool import Place, Pool
 from tests.server.conftest import ANSWER_S, KEY, Wire, new_token
@@ -108,3 +110,15 @@ async def test_a_place_in_a_session_that_was_rebuilt_is_no_place_in_the_new_one(
     assert (before.attachments.is_connected, after.attachments.is_connected) == (False, True)
     newer.place.give_back()
     assert not after.attachments.is_connected
+
+
+@pytest.mark.parametrize("token_id", ["", "t.0123456789abcdef"])
+async def test_a_token_is_a_clients_whatever_the_store_calls_it(wire: Wire, token_id: str) -> None:
+    """Rule 9: an administrator is who has an administrator's credentials; no row of a store makes one."""
+    token = new_token()
+    session = await wire.parts.manager.create(token=lambda sid: TokenRow(digest_of(token), sid, token_id, "control"))
+    path = f"/v1/sessions/{session.sid}/commands"
+    status, told = await wire.call("POST", path, token, json={"name": "retry_cleanup"})
+    assert (status, told["code"]) == (403, "forbidden")
+    status, told = await wire.call("POST", path, KEY, json={"name": "retry_cleanup"})
+    assert (status, told["code"]) == (409, "not_now")

@@ -196,7 +196,7 @@ class Wire(RuleBasedStateMachine):
         session = self.run(self._find())
         if session is None or session.is_ended:
             return
-        token_id, token = self.run(self.server.desk.grant(Right(session, "control", ""), "observe"))
+        token_id, token = self.run(self.server.desk.grant(Right(session, "control"), "observe"))
         guest = Client(self.truth, token, "", role="observe")
         guest.dial(self.run(self._accept()))
         self.settle()
