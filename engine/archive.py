@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
+from weakref import WeakValueDictionary
 
 from .journal.base import Journal, SessionRow
 from .session import Session
@@ -17,7 +19,10 @@ log = logging.getLogger("steward.archive")
 
 
 class Archive:
-    """The last IN_MEMORY_MAX that ended, the rest from the journal by `load`."""
+    """The last IN_MEMORY_MAX that ended, the rest from the journal by `load`.
+
+    There is one object of a session as long as anybody has it: each would write under revisions of its own (L6).
+    """
 
     def __init__(
         self, journal: Journal, load: Callable[[SessionRow], Awaitable[Session | None]], *, retention_s: float
@@ -26,16 +31,22 @@ class Archive:
         self._load = load
         self.retention_s = retention_s
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._held: WeakValueDictionary[str, Session] = WeakValueDictionary()
+        self._one_at_a_time = asyncio.Lock()  # a second asker finds what the first has loaded
 
     def keep(self, session: Session) -> None:
-        self._sessions[session.sid] = session
+        self._sessions[session.sid] = self._held[session.sid] = session
         while len(self._sessions) > IN_MEMORY_MAX:
             self._sessions.popitem(last=False)
 
     async def find(self, sid: str) -> Session | None:
         """Raises JournalError if it would have to be read and cannot."""
-        if sid in self._sessions:
-            return self._sessions[sid]
+        if (session := self._held.get(sid)) is not None:
+            return session
+        async with self._one_at_a_time:
+            return self._held.get(sid) or await self._loaded(sid)
+
+    async def _loaded(self, sid: str) -> Session | None:
         row = await self._journal.session(sid)
         if row is None or row.ended_at is None:
             return None
@@ -46,10 +57,11 @@ class Archive:
 
     async def drop(self, sid: str) -> None:
         """Forget a session whole: the time for which its log is kept is over. Raises JournalError."""
-        self._sessions.pop(sid, None)
+        self.forget(sid)
         await self._journal.drop(sid)
         log.info("the log of %s is dropped", sid, extra={"sid": sid})
 
     def forget(self, sid: str) -> None:
         """Read it anew when it is next asked for."""
         self._sessions.pop(sid, None)
+        self._held.pop(sid, None)

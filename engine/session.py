@@ -42,6 +42,7 @@ class Session:
         *("sid", "user", "epoch", "created_at", "log", "loop", "clock", "random", "services", "plans", "_directory"),
         *("actors", "intake", "attachments", "cause", "is_failed", "is_gone", "owes_restored", "touched_at"),
         *("images", "is_ended", "_ended", "_left", "_pending"),
+        "__weakref__",
     )
 
     def __init__(self, directory: Directory, row: SessionRow, log: SessionLog, image: SessionImage) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import web
 
@@ -35,7 +35,31 @@ REFUSALS: Final = {
     "ended": (409, "the session has ended there"),
     "too_large": (413, "the log is too large for one file"),
 }
+T = TypeVar("T")
 log = logging.getLogger("steward.transfers")
+
+
+class Place:
+    """One of AT_ONCE_MAX: taken until its call is answered and all that it began is over, whoever still waits."""
+
+    def __init__(self, taken: set[Place]) -> None:
+        self._taken = taken
+        self._uses = 0
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        self._uses += 1
+        self._taken.add(self)
+        try:
+            yield
+        finally:
+            self._uses -= 1
+            if not self._uses:
+                self._taken.discard(self)
+
+    async def during(self, work: Callable[[], Awaitable[T]]) -> T:
+        with self.used():
+            return await work()
 
 
 class Transfers:
@@ -47,7 +71,7 @@ class Transfers:
         self._transfer = desk.manager.transfer
         self._stuck_s = timing.stuck_s
         self._patience = Patience(timing.answer_s)
-        self._under_way = 0
+        self._taken: set[Place] = set()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -57,9 +81,10 @@ class Transfers:
         ]
 
     async def take_out(self, request: web.Request) -> web.StreamResponse:
-        async with self._one(request):
+        sid = request.match_info["sid"]
+        async with self._one(request) as place:
             with _told():
-                parcel = await self._patience.wait(self._transfer.take_out(request.match_info["sid"]))
+                parcel = await self._patience.wait(place.during(lambda: self._transfer.take_out(sid)))
             return await self._send(request, parcel)
 
     async def _send(self, request: web.Request, parcel: Parcel) -> web.StreamResponse:
@@ -81,42 +106,41 @@ class Transfers:
         return response
 
     async def take_in(self, request: web.Request) -> web.Response:
-        async with self._one(request):
+        async with self._one(request) as place:
             text = await read_bytes(request, PARCEL_BYTES_MAX, IMPORT_S)
             with _told():
-                session = await self._patience.wait(self._transfer.take_in(text))
+                session = await self._patience.wait(place.during(lambda: self._transfer.take_in(text)))
         answer = json(view_of(session), status=201)
         answer.headers["Location"] = f"/v1/sessions/{session.sid}"
         return answer
 
     async def fork(self, request: web.Request) -> web.Response:
-        async with self._one(request):
+        old = request.match_info["sid"]
+        async with self._one(request) as place:
             body = await read_body(request, ForkBody)
             token, token_id = new_token(), new_token_id()
-            forking = self._transfer.fork(
-                request.match_info["sid"],
-                body.seq,
-                lambda sid: TokenRow(digest_of(token), sid, token_id, "control"),
-            )
+
+            def right(sid: str) -> TokenRow:
+                return TokenRow(digest_of(token), sid, token_id, "control")
+
             with _told():
+                forking = place.during(lambda: self._transfer.fork(old, body.seq, right))
                 session, seq = await self._patience.wait(forking)
-        log.info("forked from %s at %d", request.match_info["sid"], seq, extra={"sid": session.sid})
+        log.info("forked from %s at %d", old, seq, extra={"sid": session.sid})
         answer = json({**view_of(session), "token": token, "seq": seq}, status=201)
         answer.headers["Location"] = f"/v1/sessions/{session.sid}"
         return answer
 
     @asynccontextmanager
-    async def _one(self, request: web.Request) -> AsyncIterator[None]:
+    async def _one(self, request: web.Request) -> AsyncIterator[Place]:
         """One call of an administrator, of at most AT_ONCE_MAX."""
         if not await self._desk.is_admin(bearer(request.headers)):
             raise Fault("no_valid_token")
-        if self._under_way >= AT_ONCE_MAX:
+        if len(self._taken) >= AT_ONCE_MAX:
             raise Fault("overloaded", f"{AT_ONCE_MAX} sessions are being copied already; come again later")
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
+        place = Place(self._taken)
+        with place.used():
+            yield place
 
 
 @contextmanager

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 import small_handlers
 
+from engine import archive
+from engine.journal.base import TokenRow
 from engine.journal.memory import MemoryJournal
 from engine.records import Command, Record
 from engine.state import fold
 from engine.testing.dying import DyingJournal, live_until_dead
 from engine.testing.rig import Rig, machines
-from engine.testing.virtual import run_virtual
+from engine.testing.virtual import in_virtual_time, run_virtual
 
 SMALL = Path(__file__).parent / "files" / "small.yaml"
 COMPILED = machines(SMALL, small_handlers)
@@ -104,6 +108,31 @@ def test_replay_gives_the_states_that_were_live() -> None:
             assert {p: (a.state, a.activation, a.data) for p, a in image.actors.items()} == live
 
     run_virtual(play())
+
+
+@in_virtual_time
+async def test_an_ended_session_is_one_object_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """L6: two of them would write under revisions of their own, and the second one's writer be taken for a stranger."""
+    journal = MemoryJournal()
+    async with Rig(COMPILED, journal=journal) as r:
+        session = await r.create()
+        await r.send(session, "terminate")
+        await r.advance(60)
+        assert session.is_ended
+    async with Rig(COMPILED, journal=journal) as r:
+        found = await asyncio.gather(*(r.manager.find(session.sid) for _ in range(3)))
+        one = found[0]
+        assert one is not None
+        assert all(other is one for other in found)
+        # Many ends later it is not kept any more, but is still in somebody's hands.
+        monkeypatch.setattr(archive, "IN_MEMORY_MAX", 0)
+        r.manager._archive.keep(one)
+        other = await r.manager.find(session.sid)
+        assert other is one
+        rights = [TokenRow(bytes([n]) * 32, session.sid, f"t.{n}", "observe") for n in range(3)]
+        await asyncio.gather(one.add_token(rights[0]), other.add_token(rights[1]))
+        await one.add_token(rights[2])
+        assert await journal.tokens(session.sid) == rights
 
 
 def test_a_deadline_survives_a_restart() -> None:

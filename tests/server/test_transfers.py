@@ -14,11 +14,13 @@ import pytest
 
 from engine.codec import decode
 from engine.journal.base import Journal
+from engine.journal.memory import MemoryJournal
 from engine.journal.sqlite import SqliteJournal
 from engine.parcel import Parcel, ParcelError, pack, unpack
 from engine.transfer import read_parcel
 from engine.view import View
 from server.app import stop
+from server.transfers import AT_ONCE_MAX
 from tests.server.conftest import KEY, Peer, Wire, new_token
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -232,6 +234,23 @@ async def test_only_administrators_copy_sessions(wire: Wire) -> None:
         assert (await wire.call("GET", f"{one}/export", secret))[0] == 401
         assert (await wire.call("POST", f"{one}/fork", secret, json={}))[0] == 401
         assert (await bring(wire, text, secret))[0] == 401
+
+
+async def test_a_copy_takes_its_place_until_it_is_over(serving: Any) -> None:
+    """L11: whoever waits no longer has left a log in memory; with a store that stalls there would be any number."""
+    journal = MemoryJournal()
+    wire = await serving(journal=journal, answer_s=0.2)
+    _, welcome = await wire.create()
+    path = f"/v1/sessions/{welcome['sid']}/export"
+    journal.hold()
+    given_up = await asyncio.gather(*(wire.call("GET", path, KEY) for _ in range(AT_ONCE_MAX)))
+    assert {told["code"] for _, told in given_up} == {"store_unavailable"}
+    assert (await wire.call("GET", path, KEY))[1]["code"] == "overloaded"
+    journal.release()
+    async with asyncio.timeout(5):
+        while wire.parts.transfers._taken:
+            await journal.session(welcome["sid"])  # which waits for those before it
+    await export(wire, welcome["sid"])
 
 
 async def test_each_post_takes_its_own_type(wire: Wire) -> None:
