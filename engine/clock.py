@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import time
 from collections.abc import Callable
+from math import isfinite
 from typing import Any, Final
 
 from .tasks import engine_context
@@ -70,7 +71,12 @@ class Clock:
         return len(self._heap) - self._cancelled
 
     def call_at(self, deadline: float, callback: Callable[..., None], *args: Any) -> Timer:
-        """Call back once at or after deadline (UTC seconds); at the loop's next turn if it is past."""
+        """Call back once at or after deadline (UTC seconds); at the loop's next turn if it is past.
+
+        Raises TypeError, ValueError or OverflowError for what is no time: in the heap it would be everybody's (C7).
+        """
+        if not isfinite(deadline):
+            raise ValueError(f"{deadline} is no time")
         timer = Timer(self, deadline, callback, args)
         self._number += 1
         heapq.heappush(self._heap, (deadline, self._number, timer))

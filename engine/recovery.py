@@ -14,7 +14,7 @@ from .errors import Corrupt, StewardError, UnknownFormat
 from .journal.base import Journal, SessionRow
 from .plan import KindPlan
 from .reconcile import Reading, StoredView
-from .records import Record
+from .records import ROOT, Record
 from .state import SessionImage, apply
 
 BACKOFF_S: Final = 0.5
@@ -55,6 +55,7 @@ class Recovery:
         """Read a session's log; nothing of it is changed. Raises JournalError if the store does not answer."""
         try:
             image = await self._folded(await self._journal.records(row.sid))
+            _require_names(image)
         except (UnknownFormat, Corrupt) as error:
             return Found(row, SessionImage(), "unreadable", str(error))
         if lost := lost_states(image, self._plans):
@@ -110,6 +111,14 @@ def lost_states(image: SessionImage, plans: Mapping[str, KindPlan]) -> tuple[str
         for actor in image.actors.values()
         if actor.kind not in plans or actor.state not in plans[actor.kind].states
     )
+
+
+def _require_names(image: SessionImage) -> None:
+    """By these everything else of it is found. Raises UnknownFormat."""
+    if ROOT not in image.actors:
+        raise UnknownFormat("its log has no root")
+    if not all(isinstance(name, str) for actor in image.actors.values() for name in (actor.kind, actor.state)):
+        raise UnknownFormat("its log has an actor whose kind or state is no name")
 
 
 def folded(records: Iterable[bytes]) -> SessionImage:

@@ -13,7 +13,7 @@ from .errors import JournalError
 from .journal.base import Journal, SessionRow
 from .reconcile import FORGOTTEN, GIVEN_AWAY, LiveView
 from .recovery import Recovery
-from .revival import is_idle, restore, wake_at
+from .revival import bring_up, is_idle, wake_at
 from .roster import Roster, Sleeper
 from .session import Session
 from .state import SessionImage
@@ -142,7 +142,9 @@ class Rest:
         session = self._house.build(claimed, found.image)
         del self._roster.asleep[sleeper.sid]
         self._roster.up[sleeper.sid] = session
-        restore(session, leaks, is_quiet=is_quiet)
+        if why := await bring_up(session, leaks, is_quiet=is_quiet):
+            self._lost(sleeper, why)
+            return None
         return session
 
     def _lost(self, sleeper: Sleeper, why: str) -> None:

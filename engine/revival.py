@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,30 @@ if TYPE_CHECKING:
     from .plan import CleanupPlan
     from .session import Leak, Session
     from .state import ActorImage
+
+log = logging.getLogger("steward.revival")
+
+
+async def bring_up(session: Session, leaks: Iterable[Leak] = (), *, is_quiet: bool = False) -> str:
+    """restore() it; why that is not possible, or "". Nothing waits but if it fails: then whatever of it was begun is
+    stopped, without a record. One log that says what cannot be costs neither the others nor the start (C7, R4)."""
+    try:
+        restore(session, leaks, is_quiet=is_quiet)
+    except Exception as error:
+        log.exception("session %s cannot be restored", session.sid, extra={"sid": session.sid})
+        await _stop(session)
+        return f"what its log says cannot be restored: {type(error).__name__}: {error}"
+    return ""
+
+
+async def _stop(session: Session) -> None:
+    session.is_failed = True  # what it meets on the way out is no reason to rebuild it
+    for actor in session.find_actors():
+        actor.is_halted = True  # before its mailbox has had a turn
+    try:
+        await session.dissolve()
+    except Exception:
+        log.exception("what was begun of session %s is not let go of", session.sid, extra={"sid": session.sid})
 
 
 def restore(session: Session, leaks: Iterable[Leak] = (), *, is_quiet: bool = False) -> None:
@@ -55,7 +80,8 @@ def _restore(actor: Actor, image: ActorImage, *, is_quiet: bool) -> None:
         for owed in image.owed:
             actor.post(owed)
         actor.mailbox.offer_deferred()
-    actor.arm(image.deadlines)
+    for name, deadline in image.deadlines.items():
+        actor.arm({name: deadline})  # each is the actor's, to be stopped with it, should the next be no time
     actor.holdings.account(len(encode(actor.data)))
 
 

@@ -12,12 +12,12 @@ from .admission import Admission
 from .archive import Archive
 from .backlog import LASTING
 from .clock import Clock
-from .errors import Fenced, JournalError, Refused
+from .errors import Fenced, JournalError, Refused, Violation
 from .founding import Founded, forked, imported
 from .journal.base import Journal, SessionRow, TokenRow
 from .parcel import PARCEL_BYTES_MAX, Parcel, ParcelError, unpack
 from .plan import KindPlan
-from .revival import restore
+from .revival import bring_up
 from .roster import Roster
 from .session import Session
 from .state import SessionImage
@@ -194,7 +194,10 @@ class Transfer:
         session = self._house.build(row, founded.image)
         self._roster.created += 1
         self._roster.up[row.sid] = session
-        restore(session)
+        if why := await bring_up(session):
+            self._roster.strike(row.sid, row.user)
+            await self._journal.drop(row.sid)
+            raise Refused("bad_payload", why)
         return session
 
     async def _write(self, founded: Founded) -> None:
@@ -204,6 +207,9 @@ class Transfer:
             await self._journal.append(founded.append)
         except Fenced:
             raise Refused("exists", f"there is a session {sid} here already") from None
+        except Violation as error:
+            # Of another that came in at the same time: the store is well.
+            raise Refused("exists", str(error)) from None
         except JournalError as error:
             if not isinstance(error, LASTING):
                 self._doubt(sid)

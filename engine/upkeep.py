@@ -18,7 +18,7 @@ from .journal.base import Journal, SessionRow
 from .reconcile import FORGOTTEN, GIVEN_AWAY, Action, LiveView, StoredView, Terms, reconcile
 from .recovery import Found, Recovery, refusal
 from .rest import House, Rest
-from .revival import restore, rouse
+from .revival import bring_up, rouse
 from .roster import Roster
 from .session import Leak, Session
 from .tasks import EngineTasks
@@ -200,13 +200,19 @@ class Upkeep:
         self.unsure.discard(sid)
         if claimed is not None and not self._house.is_leaving:
             self._roster.created += 1
-            self._take_in(claimed, found)
+            if why := await self._take_in(claimed, found):
+                self._give_up(sid, claimed.user, why)
 
-    def _take_in(self, row: SessionRow, found: Found, leaks: Iterable[Leak] = ()) -> None:
+    async def _take_in(self, row: SessionRow, found: Found, leaks: Iterable[Leak] = ()) -> str:
+        """See bring_up."""
         session = self._house.build(row, found.image)
         self._roster.up[row.sid] = session
         self._roster.places.take(row.user)
-        restore(session, leaks)
+        return await bring_up(session, leaks)
+
+    def _give_up(self, sid: str, user: str, why: str) -> None:
+        self._roster.strike(sid, user)
+        self._recovery.name_unreadable(sid, why)
 
     async def _let_go(self, sid: str, why: str) -> None:
         """Look once more: what memory and store say was not read in the same moment."""
@@ -231,8 +237,7 @@ class Upkeep:
         while True:
             try:
                 if why := await self._return(session, leaks):
-                    self._roster.strike(session.sid, session.user)
-                    self._recovery.name_unreadable(session.sid, why)
+                    self._give_up(session.sid, session.user, why)
                 return
             except JournalError as failure:
                 log.warning("session %s does not come back yet: %s", session.sid, failure, extra={"sid": session.sid})
@@ -258,8 +263,7 @@ class Upkeep:
             raise JournalError("it was written to while it was read")
         del self._roster.up[session.sid]
         self._roster.places.give_back(session.user)
-        self._take_in(claimed, found, leaks)
-        return ""
+        return await self._take_in(claimed, found, leaks)
 
 
 async def _all(jobs: Iterable[Coroutine[Any, Any, T]], at_once: int) -> list[T]:

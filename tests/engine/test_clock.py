@@ -21,6 +21,22 @@ def make_clock() -> Clock:
     return Clock(asyncio.get_running_loop(), utc=START)
 
 
+@pytest.mark.parametrize("nonsense", ["soon", None, float("nan"), float("inf"), 10**400])
+def test_what_is_no_time_is_not_armed(nonsense: Any) -> None:
+    """C7: one entry that cannot be compared would stop every timer of the process."""
+
+    async def play() -> None:
+        clock, fired = make_clock(), []
+        clock.call_at(START + 1, lambda: fired.append(1))
+        with pytest.raises((TypeError, ValueError, OverflowError)):
+            clock.call_at(nonsense, lambda: fired.append(2))
+        clock.call_at(START + 2, lambda: fired.append(3))
+        await asyncio.sleep(5)
+        assert (fired, len(clock)) == ([1, 3], 0)
+
+    run_virtual(play())
+
+
 @given(given=st.lists(st.tuples(delays, st.booleans())), cancels=st.lists(st.integers(0, 200)))
 def test_timers_fire_once_in_the_order_of_their_deadlines(given: list[tuple[float, bool]], cancels: list[int]) -> None:
     """M7: for any deadlines, past ones included, and any cancellations before they are due."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 import small_handlers
 
 from engine.archive import RETENTION_S
+from engine.codec import encode
 from engine.errors import JournalError
+from engine.journal.base import Append, SessionRow
 from engine.journal.memory import MemoryJournal
-from engine.records import Command
+from engine.records import Command, Record
 from engine.testing.away import Disk
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time
@@ -140,3 +143,59 @@ async def test_a_store_that_does_not_list_its_sessions_is_asked_again() -> None:
         await journal.claim(session.sid)
         await r.advance(2)
         assert r.manager.sessions() == []
+
+
+UP = {"v": 1, "op": "created", "actor": "/", "kind": "session", "at": 1.0}
+BORN: dict[str, Any] = {**UP, "state": "active", "parent": None, "data": {}, "deadlines": {}}
+
+
+@pytest.mark.parametrize(
+    "altered, says",
+    [
+        ({"deadlines": {"after 20s": 1.0, "after 30s": "soon"}}, "must be real number"),
+        ({"parent": "/nobody"}, "KeyError: '/nobody'"),
+        ({"actor": "/child"}, "no root"),
+        ({"kind": ["session"]}, "no name"),
+        ({"state": 7}, "no name"),
+        ({"data": 5}, "no record"),
+    ],
+)
+@in_virtual_time
+async def test_a_log_that_says_what_cannot_be_costs_its_session_alone(altered: dict[str, Any], says: str) -> None:
+    """C7, R4: it is named at the start, whatever it made the engine raise, and left as it is; the others live."""
+    journal = MemoryJournal()
+    async with Rig(COMPILED, journal=journal) as r:
+        neighbour = await r.create()
+    await journal.open()
+    row = SessionRow("s.odd", "user", "e", 1.0)
+    await journal.append(Append(row.sid, 0, 1, encode(BORN | altered), session=row))
+    stored = await journal.records(row.sid)
+    async with Rig(COMPILED, journal=journal) as r:
+        assert says in r.manager.unreadable[row.sid]
+        assert await r.manager.find(row.sid) is None
+        assert (r.manager.live, r.manager.created, len(r.manager.sessions())) == (1, 1, 1)
+        found = await r.manager.find(neighbour.sid)
+        assert found is not None
+        found.attach("control")
+        await r.settle()
+        assert (await r.send(found, "pass_on", {"text": "x"})).ok
+        await r.advance(RECONCILE_S + 1)
+        assert (found.is_failed, await journal.records(row.sid)) == (False, stored)
+
+
+@in_virtual_time
+async def test_what_cannot_be_rebuilt_is_given_up_with_all_that_was_begun() -> None:
+    """C3: its place is free, its timers are gone, and it is not tried again and again."""
+    journal = MemoryJournal()
+    async with Rig(COMPILED, journal=journal) as r:
+        session = await r.create()
+        timers = len(r.manager.clock)
+        other = await r.create()
+        body = {"event": "x", "deadlines": {"after 1h": 1e12, "after 2h": "soon"}}
+        other.log.append(Record("step", "/", "session", 1.0, body))
+        await other.log.landed()
+        other.fail(JournalError("a hiccup"))
+        await r.advance(60)
+        assert "must be real number" in r.manager.unreadable[other.sid]
+        assert (r.manager.live, r.manager.created, len(r.manager.clock)) == (1, 1, timers)
+        assert not session.is_failed
