@@ -94,8 +94,8 @@ def _cut(parcel: Parcel, ends: list[int], at: int) -> int:
     if at > parcel.row.seq:
         raise Refused("bad_payload", f"there is no event {at} yet; the last is {parcel.row.seq}")
     if at < ends[0]:
-        what = f"what was before event {ends[0]} is kept as a whole only; fork it at {ends[0]} or above"
-        raise Refused("trimmed", what)
+        gone = f"events before {ends[0]} may still be read, but the steps between them are gone"
+        raise Refused("trimmed", f"this log was trimmed: {gone}; fork it at {ends[0]} or above")
     return sum(1 for end in ends if end <= at)
 
 
