@@ -59,16 +59,14 @@ def log(
     """
     from engine.errors import StewardError
 
-    from .following import follow as followed
-    from .lives import events_of
+    from .lives import events_of, followed
 
+    def tell(text: str) -> None:
+        say(f"steward: {text}", err=True)
+
+    where: dict[str, Any] = {"url": url, "data": data, "key": key, "config": config, "after": after, "gone": _gone}
     try:
-        if follow:
-            address, secret = server_of(settings_of({"data": data}, config), url, key)
-            events = followed(address, secret, sid, after, lambda said: say(f"steward: {said}", err=True))
-        else:
-            events = events_of(sid, url=url, data=data, key=key, config=config, after=after, gone=_gone)
-        for event in events:
+        for event in followed(sid, say=tell, **where) if follow else events_of(sid, **where):
             say(json.dumps(event) if as_json else f"{event['seq']:6} {event['kind']:20} {json.dumps(event['data'])}")
             sys.stdout.flush()
     except StewardError as error:

@@ -19,6 +19,8 @@ ENDED: Final = "session.ended"
 AGAIN: Final = (None, 408, 429, 500, 502, 503, 504)  # statuses after which the same may succeed later
 EVENT_BYTES_MAX: Final = 1024 * 1024  # of one line
 
+Find = Callable[[], tuple[str, str | None]]  # the server and the key for it; raises RemoteError while there is none
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -55,25 +57,27 @@ def messages(lines: Iterable[bytes]) -> Iterator[Message]:
 
 
 def follow(
-    url: str,
-    key: str | None,
+    find: Find,
     sid: str,
     after: int,
     say: Callable[[str], None],
     pause: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
+    *,
+    is_awaited: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Every event after a number, each once and in order, until the end of the session.
 
-    say: is told what is not in the log (a connection that was cut, events that are gone). Raises RemoteError for what
-    asking again does not help, or after AWAY_S without an answer.
+    find: asked before each connection. say: is told what is not in the log (a connection that was cut, events that are
+    gone). is_awaited: the server is known to be away; else one that does not answer the first time is a wrong address.
+    Raises RemoteError for what asking again does not help, or after AWAY_S without an answer.
     """
     place = _Place(now())
     while not place.is_over:
         try:
-            yield from _connection(url, key, sid, after, say, place, now)
+            yield from _connection(*find(), sid, after, say, place, now)
         except RemoteError as error:
-            is_new = place.last_id is None and place.tries == 0
+            is_new = place.last_id is None and place.tries == 0 and not is_awaited
             if error.status not in AGAIN or is_new or now() - place.heard_at > AWAY_S:
                 raise
             say(f"{error}; trying again")

@@ -16,7 +16,8 @@ from engine.transfer import read_parcel
 
 from .cli_options import server_of, settings_of
 from .config import Settings
-from .remote import export, pages
+from .following import ENDED, follow
+from .remote import RemoteError, export, pages
 
 PAGE: Final = 500
 
@@ -42,6 +43,36 @@ def events_of(
         yield from _stored(settings, sid, after, gone)
         return
     yield from pages(*server_of(settings, url, key), sid, after, gone)
+
+
+def followed(
+    sid: str,
+    *,
+    url: str | None,
+    data: Path | None,
+    key: str | None,
+    config: Path | None,
+    after: int,
+    say: Callable[[str], None],
+    gone: Callable[[int, dict[str, Any]], object],
+) -> Iterator[dict[str, Any]]:
+    """As events_of(), and then what comes, until the end. Where no server runs yet it is waited for."""
+    settings = settings_of({"data": data}, config)
+    is_away = url is None and is_left(settings)
+    if is_away:
+        for event in _stored(settings, sid, after, gone):
+            yield event
+            after = event["seq"]
+            if event["kind"] == ENDED:
+                return
+        say(f"no server runs on {settings.data}; waiting for one")
+
+    def find() -> tuple[str, str | None]:
+        if is_away and not _is_served(settings):
+            raise RemoteError(f"no server runs on {settings.data}")
+        return server_of(settings, url, key)
+
+    yield from follow(find, sid, after, say, is_awaited=is_away)
 
 
 def is_left(settings: Settings) -> bool:

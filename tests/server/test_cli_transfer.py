@@ -16,9 +16,10 @@ from engine.journal.sqlite import SqliteJournal
 from engine.parcel import unpack
 from server.app import stop
 from server.following import Message, follow, messages
+from server.lives import followed
 from server.remote import RemoteError
 from server.sse import EventStream
-from tests.server.conftest import KEY, Peer, Wire, new_token
+from tests.server.conftest import ANSWER_S, KEY, Peer, Wire, new_token
 from tests.server.test_cli_replay import lived, offline
 from tests.server.test_cli_sessions import run
 
@@ -106,7 +107,7 @@ async def test_a_log_is_followed_over_cut_connections_to_its_end(wire: Wire) -> 
     said: list[str] = []
 
     def read() -> None:
-        for event in follow(wire.url, KEY, welcome["sid"], 0, said.append, pause=lambda _: None):
+        for event in follow(lambda: (wire.url, KEY), welcome["sid"], 0, said.append, pause=lambda _: None):
             loop.call_soon_threadsafe(seen.put_nowait, event)
 
     reading = asyncio.ensure_future(asyncio.to_thread(read))
@@ -142,7 +143,11 @@ async def test_following_what_has_ended_shows_it_and_is_over(wire: Wire) -> None
 def test_a_server_that_stays_away_is_given_up() -> None:
     """Every retry has a bound; one that never answered is told at once."""
     with pytest.raises(RemoteError, match="no answer"):
-        next(follow("http://127.0.0.1:9", KEY, "s.x", 0, lambda _: None, pause=lambda _: pytest.fail("it waited")))
+        next(
+            follow(
+                lambda: ("http://127.0.0.1:9", KEY), "s.x", 0, lambda _: None, pause=lambda _: pytest.fail("it waited")
+            )
+        )
 
 
 async def test_a_server_that_went_away_is_given_up_in_time(wire: Wire) -> None:
@@ -150,7 +155,7 @@ async def test_a_server_that_went_away_is_given_up_in_time(wire: Wire) -> None:
     clock = iter(range(0, 10_000, 100))
     said: list[str] = []
     pauses: list[float] = []
-    events = follow(wire.url, KEY, welcome["sid"], 0, said.append, pauses.append, lambda: float(next(clock)))
+    events = follow(lambda: (wire.url, KEY), welcome["sid"], 0, said.append, pauses.append, lambda: float(next(clock)))
     await asyncio.to_thread(next, events)
     await stop(wire.runner)
     with pytest.raises(RemoteError, match="no answer"):
@@ -158,6 +163,39 @@ async def test_a_server_that_went_away_is_given_up_in_time(wire: Wire) -> None:
     assert said
     assert 0 < len(pauses) < 10
     assert peer is not None
+
+
+async def test_following_begins_with_what_is_stored_while_no_server_runs(
+    serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a plain `log` does, after a stop and after a kill; then the next server is waited for, wherever it listens."""
+    monkeypatch.setattr("server.following.PAUSE_S", 0.05)
+    wire: Wire = await serving(journal=SqliteJournal(tmp_path / "log.sqlite"), data=tmp_path)
+    peer, welcome = await wire.create()
+    await say(peer, 1, 2)
+    told = await logged(wire, welcome["sid"])
+    await stop(wire.runner)
+    (tmp_path / "address").write_text(json.dumps({"url": wire.url, "pid": 2**22 + 1}))
+    seen: list[str] = []
+    waits = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def say_so(text: str) -> None:
+        loop.call_soon_threadsafe(waits.set)
+
+    def read() -> None:
+        where: dict[str, Any] = {"url": None, "data": tmp_path, "key": KEY, "config": None, "after": 0}
+        seen.extend(json.dumps(event) for event in followed(welcome["sid"], say=say_so, gone=pytest.fail, **where))
+
+    reading = asyncio.create_task(asyncio.to_thread(read))
+    await waits.wait()
+    assert seen == told
+    again: Wire = await serving(journal=SqliteJournal(tmp_path / "log.sqlite"), data=tmp_path)
+    (tmp_path / "address").write_text(json.dumps({"url": again.url, "pid": os.getpid()}))
+    await again.call("DELETE", f"/v1/sessions/{welcome['sid']}", KEY)
+    async with asyncio.timeout(ANSWER_S):
+        await reading
+    assert seen == await logged(again, welcome["sid"])
 
 
 def test_an_event_that_breaks_off_is_none() -> None:
