@@ -37,8 +37,12 @@ def states(spec: Spec, name: str) -> tuple[str, ...]:
 
 def text(spec: Spec, name: str, form: str, highlight: str | None = None) -> str:
     """form: dot or mermaid. highlight: one of states(spec, name)."""
-    notation = mermaid_notation.mermaid if form == "mermaid" else dot_notation.dot
-    return notation(picture(spec, name), MADE, highlight)
+    return notation(form)(picture(spec, name), MADE, highlight)
+
+
+def notation(form: str) -> Callable[[Picture, str, str | None], str]:
+    """What writes a picture in a form."""
+    return mermaid_notation.mermaid if form == "mermaid" else dot_notation.dot
 
 
 def dot(machine: Machine, highlight: str | None = None) -> str:

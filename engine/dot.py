@@ -41,6 +41,7 @@ LINES: Final[Mapping[Style, str]] = MappingProxyType(
         "own": "style=solid, penwidth=1.1",
         "time": "style=dashed, penwidth=1.3",
         "trouble": "style=dotted, penwidth=2.2",
+        "found": "style=solid, penwidth=4",
     }
 )
 

@@ -23,7 +23,9 @@ SHAPES: Final[Mapping[Shape, tuple[str, str]]] = MappingProxyType(
         "anywhere": ("([", "])"),
     }
 )
-ARROWS: Final[Mapping[Style, str]] = MappingProxyType({"asked": "==>", "own": "-->", "time": "-.->", "trouble": "--o"})
+ARROWS: Final[Mapping[Style, str]] = MappingProxyType(
+    {"asked": "==>", "own": "-->", "time": "-.->", "trouble": "--o", "found": "==>"}
+)
 CLASSES: Final = (
     *(
         f"classDef {shape} fill:{LIGHT[shape]},stroke:{LIGHT[f'{shape}-line']},color:{LIGHT['ink']}"
@@ -53,8 +55,10 @@ def _lines(picture: Picture, made: str, highlight: str | None) -> Iterator[str]:
         if node.is_initial:
             yield "  Start((start)):::start"
             yield f"  Start --> {_id(node.name)}"
-    for edge in picture.edges:
+    for number, edge in enumerate(picture.edges, sum(node.is_initial for node in picture.nodes)):
         yield f'  {_id(edge.source)} {ARROWS[edge.style]}|"{_edge(edge)}"| {_id(edge.target)}'
+        if edge.style == "found":
+            yield f"  linkStyle {number} stroke:{LIGHT['found']},stroke-width:4px"
     for number, note in enumerate(picture.notes, 1):
         yield f'  Note{number}["{_note(note)}"]:::note'
     for line in CLASSES:

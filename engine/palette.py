@@ -32,6 +32,7 @@ LIGHT: Final[Theme] = MappingProxyType(
         "own": "#3a424b",
         "time": "#835400",
         "trouble": "#b4231a",
+        "found": "#d1002c",
     }
 )
 DARK: Final[Theme] = MappingProxyType(
@@ -54,6 +55,7 @@ DARK: Final[Theme] = MappingProxyType(
         "own": "#c0c8d1",
         "time": "#e8b04a",
         "trouble": "#ff8f80",
+        "found": "#ff5c7a",
     }
 )
 ROOT: Final = "steward-picture"  # class of the <svg>

@@ -28,7 +28,7 @@ from .wording import one_line, show_guard, show_reference, show_size, show_step
 TROUBLE: Final = frozenset({"failed", "child_ended", "unhealthy", "limit_exceeded", "restored", "reloaded"})
 
 Shape = Literal["plain", "activity", "final", "quarantine", "anywhere"]
-Style = Literal["asked", "own", "time", "trouble"]
+Style = Literal["asked", "own", "time", "trouble", "found"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Edge:
     """An arrow with every transition of one style between two nodes.
 
     asked: someone outside the actor sent the event; own: the actor or the engine did; time: a timer; trouble: the
-    engine, because something went wrong.
+    engine, because something went wrong; found: what `steward check` tells of.
     """
 
     source: str

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from engine.journal.base import Journal
-from engine.loader import load_spec
 from engine.machine import compile_machines
 from engine.registry import Registry
 from engine.sessions import SessionManager
@@ -23,6 +22,7 @@ from engine.spec import Spec
 
 from . import descriptions
 from .auth import Credentials, Gate, key_of
+from .checking import sound_spec
 from .config import Settings
 from .desk import Desk
 from .frames import FRAME_BYTES_MAX
@@ -232,7 +232,7 @@ async def _run(settings: Settings, stopper: Stopper, announce: Callable[[Served]
     from engine.journal.sqlite import SqliteJournal
 
     registry = load_handlers(settings)
-    spec = load_spec(settings.lifecycle, registry)
+    spec = sound_spec(settings.lifecycle, registry)
     services = {
         "teams": load_teams(settings),
         "workspace_root": settings.data / WORKSPACES,

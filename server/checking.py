@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.diagnostics import CODES
-from engine.errors import Diagnostic, RegistryError, SpecError
+from engine.errors import Diagnostic, RegistryError, SpecError, StewardError
 from engine.loader import load
 from engine.proofs.explain import ACCEPTABLE, EXPLANATIONS
 from engine.proofs.prove import Proved, prove
+from engine.registry import Registry
 from engine.spec import Spec
 
 from .config import Settings
 from .loading import load_handlers
+
+log = logging.getLogger("steward.checking")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Finding:
             "error": self.error or None,
             "diagnostics": [asdict(item) for item in self.diagnostics],
             "findings": [one.plain() for one in self.proved.findings] if self.proved is not None else [],
+            "bounds": [one.plain() for one in self.proved.lengths] if self.proved is not None else [],
         }
 
     def lines(self) -> Iterator[str]:
@@ -82,6 +87,28 @@ def diagnose(settings: Settings, *, proves: bool = False) -> Finding:
         return Finding(file, code, diagnostics=error.diagnostics, error=advice(error).strip())
     except (RegistryError, OSError) as error:
         return Finding(file, 2, error=str(error))
+
+
+def sound_spec(file: Path, registry: Registry) -> Spec:
+    """What a server may run: a file of which no problem is proved. Warnings go to the log.
+
+    Raises SpecError, or StewardError with each problem and the way to it.
+    """
+    loaded = load(file, registry)
+    proved = prove(loaded.spec, registry, loaded.places, loaded.name)
+    problems = [line for one in proved.open if not one.is_warning for line in one.lines()]
+    if problems:
+        raise StewardError("\n".join([f"{file} is not served, for this is proved of it:", *problems]))
+    for one in proved.open:
+        log.warning("%s", one.diagnostic)
+    return loaded.spec
+
+
+def bounds(found: Finding) -> Iterator[str]:
+    """When each kind is at its end, and for how long its states hear nothing."""
+    for one in found.proved.lengths if found.proved is not None else ():
+        yield ""
+        yield from one.lines()
 
 
 def explained(code: str) -> str:

@@ -22,6 +22,8 @@ from .cli_transfer import bring_in, export, fork
 INTERRUPTED: Final = 130  # as shells say it of Ctrl-C
 SHELLS: Final = ("bash", "zsh", "fish")
 
+DRAW_HELP: Final = "Draw the way to the first finding in red; .svg, .png, .dot or .mmd."
+
 EPILOG: Final = """\b
 Examples:
   steward serve                        serve on 127.0.0.1:8080 with lifecycle.yaml
@@ -89,9 +91,13 @@ def serve(is_open: bool | None, config: Path | None, **flags: Any) -> None:
 @steward.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The same as data.")
+@click.option("--bounds", is_flag=True, help="Say also when each kind is at its end, and how long a state can be deaf.")
+@click.option("--draw", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help=DRAW_HELP)
 @click.option("--explain", metavar="CODE", help="Say what a code means, and what to do about it.")
 @config_option
-def check(file: Path | None, as_json: bool, explain: str | None, config: Path | None) -> None:
+def check(
+    file: Path | None, as_json: bool, bounds: bool, draw: Path | None, explain: str | None, config: Path | None
+) -> None:
     """Say every mistake in a lifecycle file, with line, column and what would work, and prove that what it declares
     ends, waits for nothing for ever and leaves nothing behind; what does not comes with a way to get there.
 
@@ -101,8 +107,11 @@ def check(file: Path | None, as_json: bool, explain: str | None, config: Path | 
     Examples:
       steward check
       steward check lifecycle.yaml --json
+      steward check --bounds
+      steward check --draw leak.svg
       steward check --explain held-at-end
     """
+    from .checking import bounds as bounds_of
     from .checking import diagnose, explained
 
     if explain is not None:
@@ -113,9 +122,24 @@ def check(file: Path | None, as_json: bool, explain: str | None, config: Path | 
     if as_json:
         click.echo(json.dumps(found.plain(), indent=2))
     else:
-        for line in found.lines():
+        for line in (*found.lines(), *(bounds_of(found) if bounds else ())):
             click.echo(line)
+    if draw is not None:
+        _draw(found, draw)
     sys.exit(found.exit_code)
+
+
+def _draw(found: Any, output: Path) -> None:
+    """The first finding with a way to get there."""
+    from .drawing import DrawError, write_story
+
+    try:
+        said = write_story(found, output)
+    except DrawError as error:
+        fail(str(error), error.exit_code)
+    except OSError as error:
+        fail(f"{output} cannot be written: {error.strerror}")
+    click.echo(said, err=True)
 
 
 @steward.command()

@@ -11,7 +11,10 @@ from typing import Final
 from engine import render
 from engine.diagram import SUFFIXES, names, states, text, write
 from engine.errors import StewardError
+from engine.proofs.drawing import draw
 from engine.spec import Spec
+
+from .checking import Finding
 
 IMAGES: Final = ("svg", "png")
 WRITTEN: Final = ("dot", "mermaid", "svg")  # if no form is asked for; a PNG is neither small nor the same everywhere
@@ -89,10 +92,28 @@ def _everything(spec: Spec, output: Path, warn: Callable[[str], None]) -> Iterat
     yield from map(str, paths)
 
 
+def write_story(found: Finding, output: Path) -> str:
+    """Draw the first finding that has a way to get there; what was drawn. Raises DrawError or OSError."""
+    form = next((form for form, suffix in SUFFIXES.items() if suffix == output.suffix), None)
+    if form is None:
+        raise DrawError(f"{output} is no name of a picture: it ends in {', '.join(SUFFIXES.values())}", 2)
+    told = found.proved.open if found.proved is not None else ()
+    one = next((one for one in told if one.finding.story is not None), None)
+    if one is None or found.spec is None:
+        return f"{output} was not drawn: there is no finding with a way to get there"
+    notation = "mermaid" if form == "mermaid" else "dot"
+    source = draw(found.spec, one.finding, notation)
+    output.write_bytes(source.encode() if form not in IMAGES else _rendered(source, one.finding.path[0], form))
+    return f"{output}: {one.diagnostic.code} in line {one.diagnostic.line}"
+
+
 def _image(wanted: Wanted, name: str, form: str) -> bytes:
     if form not in IMAGES:
         return text(wanted.spec, name, form, wanted.highlight).encode()
-    source = text(wanted.spec, name, "dot", wanted.highlight)
+    return _rendered(text(wanted.spec, name, "dot", wanted.highlight), name, form)
+
+
+def _rendered(source: str, name: str, form: str) -> bytes:
     try:
         return render.svg(source) if form == "svg" else render.png(source)
     except render.NoGraphvizError as error:

@@ -11,12 +11,11 @@ from math import inf
 from ..bounds import CHILDREN_MARGIN_S, call_bound
 from ..document import Path, numbered, show
 from ..spec import Step
-from ..units import show_duration
 from .findings import Finding
 from .graph import CHILDREN, Life, Way
 from .rounds import Ends
 from .stories import Move, Story, to_state
-from .times import forced, is_end, stay_s, step_s
+from .times import forced, is_end, lasting, stay_s, step_s
 from .waits import is_left_by_run, is_left_by_time, is_surely_left
 
 RESTARTS = ("restored", "reloaded")  # after them the parent's clean-up begins anew, and says `stop` again
@@ -45,17 +44,17 @@ def _stopping(life: Life) -> Iterator[Finding]:
     ending = _ending(life)
     ends = Ends(life)
     told: set[Path] = set()
-    for state in life.reached():
+    for state in life.reached:
         if state in ending:
             continue
-        for way in _after_stop(life, state):
+        for way in after_stop(life, state):
             finding = _lost(life, way, ending) or _slow(life, way, ends)
             if finding is not None and finding.path not in told:
                 told.add(finding.path)
                 yield finding
 
 
-def _after_stop(life: Life, state: str) -> Iterator[Way]:
+def after_stop(life: Life, state: str) -> Iterator[Way]:
     """Every way `stop` may take, and `failed`, if what `stop` does may fail."""
     choice = life.choices[state].get("stop")
     if choice is not None:
@@ -117,8 +116,8 @@ def _slow(life: Life, way: Way, ends: Ends) -> Finding | None:
     waits_s = life.plan.stop_bound_s + CHILDREN_MARGIN_S
     if way.target is None or step_s(life, way) + ends.s[way.target] <= waits_s:
         return None
-    took = "for ever" if ends.s[way.target] == inf else _show(step_s(life, way) + ends.s[way.target])
-    message = f"after {way.event} {show(way.target)} may take {took} to the end, and its parent waits {_show(waits_s)}"
+    took, waits = lasting(step_s(life, way) + ends.s[way.target]), lasting(waits_s)
+    message = f"{show(way.target)} may take {took} to the end after {way.event}, and its parent waits {waits}"
     story = _stopped(life, way, _longest(life, way.target, ends), "ended by force before it is there")
     return Finding((*way.path, "to"), "slow-stop", message, story, "lead `stop` straight to the clean-up")
 
@@ -154,7 +153,7 @@ def _starting(life: Life) -> Iterator[Finding]:
                 continue
             path = numbered((*life.at(name), "run"), index, len(state.run))
             children = ", ".join(child.kind for child in life.below)
-            message = f"{step.ref.name} has {_show(given_s)}, and {children} may take {_show(needed_s)} to be up"
+            message = f"{step.ref.name} has {lasting(given_s)}, and {children} may take {lasting(needed_s)} to be up"
             yield Finding(path, "short-timeout", message, hint="give it longer than the child's first state has")
 
 
@@ -186,9 +185,5 @@ def _waiting(life: Life) -> Iterator[Finding]:
             if CHILDREN not in step.ref.args.get("only", ()) or step.ref.name != "cleanup" or limit_s >= children_s:
                 continue
             path = numbered((*life.at(name), "run"), index, len(state.run))
-            message = f"{show(name)} has {_show(limit_s)}, and its children may take {_show(children_s)} to end"
+            message = f"{show(name)} has {lasting(limit_s)}, and its children may take {lasting(children_s)} to end"
             yield Finding(path, "short-timeout", message, hint="give the state a longer `after`")
-
-
-def _show(seconds: float) -> str:
-    return show_duration(round(seconds)) if seconds >= 1 else show_duration(seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -242,9 +242,13 @@ class Life:
 
     # Where it may get
 
-    def reached(self, starts: Iterable[str] | None = None) -> dict[str, Way | None]:
-        """Every state that can be reached from starts, with the first way of a shortest path into it."""
-        found: dict[str, Way | None] = dict.fromkeys(self.entries if starts is None else starts)
+    @cached_property
+    def reached(self) -> Mapping[str, Way | None]:
+        """Every state an actor can be in, the nearest first, with the last way of a shortest path into it."""
+        return self.reached_from(self.entries)
+
+    def reached_from(self, starts: Iterable[str]) -> Mapping[str, Way | None]:
+        found: dict[str, Way | None] = dict.fromkeys(starts)
         waiting = deque(found)
         while waiting:
             for way, target in self.leaving(waiting.popleft()):

@@ -43,6 +43,8 @@ class Guards:
 
     def taken(self, rows: Sequence[Transition]) -> list[bool]:
         """Of each row of a list whether there is any case in which it is the first that holds."""
+        if all(row.when is None for row in rows):
+            return _plainly_taken(rows)
         table = _Table(self._atoms(rows), self._budgets(rows))
         if table.is_too_large:
             return _plainly_taken(rows)

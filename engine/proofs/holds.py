@@ -235,7 +235,7 @@ def _gets(one: Tracked, state: str) -> bool:
 
 def _growing(one: Tracked) -> Iterator[Finding]:
     life = one.life
-    reached = life.reached()
+    reached = life.reached
     passing: list[Way] = []
     adding: dict[int, Way] = {}
     for way in life.all_ways():

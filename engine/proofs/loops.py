@@ -16,7 +16,7 @@ CONNECTIONS: Final = ("connected", "last_connection_lost")
 
 def loop_findings(life: Life) -> Iterator[Finding]:
     told: set[frozenset[str]] = set()
-    nearest = list(life.reached())
+    nearest = list(life.reached)
     for loop in _loops(life):
         first = min(range(len(loop)), key=lambda index: nearest.index(loop[index].source))
         turn = [*loop[first:], *loop[:first]]
@@ -32,7 +32,7 @@ def loop_findings(life: Life) -> Iterator[Finding]:
 
 
 def _loops(life: Life) -> Iterator[list[Way]]:
-    reached = life.reached()
+    reached = life.reached
     ways = [way for way in life.all_ways() if way.source in reached and way.target is not None]
     # A child ends once: such a circle turns on only if a round starts another.
     starting = {name for name in reached if any(life.starts_children(step) for step in life.state(name).run)}

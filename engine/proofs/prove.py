@@ -18,6 +18,7 @@ from .composition import composition_findings
 from .findings import Finding, Placed, placed
 from .graph import Life
 from .holds import hold_findings
+from .lengths import Lengths, lengths
 from .loops import loop_findings
 from .rounds import round_findings
 from .structure import structure_findings
@@ -38,6 +39,7 @@ class Proved:
     """Everything that was proved of one file."""
 
     findings: tuple[Placed, ...]
+    lengths: tuple[Lengths, ...]
 
     @property
     def open(self) -> tuple[Placed, ...]:
@@ -47,8 +49,10 @@ class Proved:
 
 def prove(spec: Spec, registry: Registry, places: Places, file: str = "lifecycle.yaml") -> Proved:
     """spec has passed the loader with registry; places are those of its reading."""
-    findings = [finding for life in lives(spec, registry).values() for proof in PROOFS for finding in proof(life)]
-    return Proved(placed(findings, spec, places, file))
+    all_lives = lives(spec, registry)
+    findings = [finding for life in all_lives.values() for proof in PROOFS for finding in proof(life)]
+    in_order = tuple(lengths(all_lives[kind]) for kind in spec.machines)
+    return Proved(placed(findings, spec, places, file), in_order)
 
 
 def lives(spec: Spec, registry: Registry) -> dict[str, Life]:

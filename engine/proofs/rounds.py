@@ -16,15 +16,15 @@ from .findings import Finding
 from .graph import Life, Way
 from .guards import Budget
 from .stories import components, parts, to_state
-from .times import forced, is_end, stay_s, step_s
+from .times import forced, is_end, lasting, stay_s, step_s
 
 CIRCLES_MAX: Final = 500  # of one strongly connected part; there can be exponentially many
 
 
 def round_findings(life: Life) -> Iterator[Finding]:
     """Of roots only: an owned kind may turn until its parent says `stop`."""
-    ways = [way for state in life.reached() for way in forced(life, state)] if life.is_root else []
-    nearest = {state: index for index, state in enumerate(life.reached())}
+    ways = [way for state in life.reached for way in forced(life, state)] if life.is_root else []
+    nearest = {state: index for index, state in enumerate(life.reached)}
     for part in components(ways):
         for circle in islice(_circles(part), CIRCLES_MAX):
             budgets = _budgets(life, circle)
@@ -46,13 +46,9 @@ def _finding(life: Life, circle: list[Way], budgets: list[Budget]) -> Finding:
     budget, round_s = budgets[0], _round_s(life, circle)
     message = (
         f"{names} may go round for ever: {budget.count} entries of {budget.state} in {show_duration(budget.within)} "
-        f"are never reached if a round takes {_about(round_s)}"
+        f"are never reached if a round takes {lasting(round_s)}"
     )
     return Finding((*circle[0].path, "to"), "never-ends", message, story, "count over a longer time")
-
-
-def _about(seconds: float) -> str:
-    return "longer than anything" if seconds == inf else show_duration(round(seconds))
 
 
 def _budgets(life: Life, circle: list[Way]) -> list[Budget]:

@@ -54,7 +54,7 @@ class Story:
 
 def to_state(life: Life, state: str) -> Story:
     """The shortest way in which an actor gets into state."""
-    story = back_to_start(state, life.reached())
+    story = back_to_start(state, life.reached)
     assert story is not None, "only reachable states have stories"
     return story
 

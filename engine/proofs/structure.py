@@ -19,7 +19,7 @@ def structure_findings(life: Life) -> Iterator[Finding]:
 
 
 def _unreachable(life: Life) -> Iterator[Finding]:
-    reached = life.reached()
+    reached = life.reached
     for state in life.machine.states:
         if state not in reached:
             message = f"no event leads to {show(state)}"
@@ -40,10 +40,10 @@ def _endless(life: Life) -> Iterator[Finding]:
             ends.add(source)
             waiting.append(source)
     told: set[str] = set()
-    for state in life.reached():
+    for state in life.reached:
         if state in ends or state in told:
             continue
-        told.update(life.reached([state]))
+        told.update(life.reached_from([state]))
         story = to_state(life, state)
         message = f"from {show(state)} no event leads to a final state"
         story = Story(story.start, story.moves, end="and no final state can be reached any more")
@@ -75,7 +75,7 @@ def _hidden(life: Life) -> Iterator[Finding]:
 
 
 def _unused(life: Life) -> Iterator[Finding]:
-    reached = life.reached()
+    reached = life.reached
     for event in life.machine.events:
         if not any(event in life.choices[state] for state in reached):
             message = f"no state that is ever reached takes {show(event)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import inf
+from math import ceil, inf
 from typing import Final
 
 from ..bounds import PROBE_TIMEOUT_S, call_bound, cleanup_bound, partial_bound
@@ -62,3 +62,14 @@ def forced(life: Life, state: str) -> Iterator[Way]:
 
 def is_end(life: Life, state: str) -> bool:
     return life.state(state).final or life.state(state).quarantine
+
+
+def lasting(seconds: float) -> str:
+    """A length as people say it, its two largest units: "3m 51s", "1d 6h"; rounded up."""
+    if seconds == inf:
+        return "for ever"
+    whole, found = ceil(seconds), []
+    for unit, count in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        found += [f"{whole // count}{unit}"] if whole >= count else []
+        whole %= count
+    return " ".join(found[:2]) or "0s"

@@ -59,7 +59,7 @@ def is_surely_left(life: Life, state: str, *, leaks: bool = False) -> bool:
 
 
 def wait_findings(life: Life) -> Iterator[Finding]:
-    for state in life.reached():
+    for state in life.reached:
         if life.state(state).final or life.state(state).quarantine or is_left_by_time(life, state):
             continue
         gap = next(_gaps(life, state), None)

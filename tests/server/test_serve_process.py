@@ -244,3 +244,14 @@ async def test_logs_for_machines_are_json_and_tell_no_secret(serve: Any) -> None
     assert all({"ts", "level", "logger", "msg"} <= set(line) for line in lines)
     assert server.key not in text
     assert token not in text
+
+
+async def test_a_file_of_which_a_leak_is_proved_is_not_served(serve: Any, tmp_path: Path) -> None:
+    """C1: before anything runs, with the way to it; what is only a warning goes to the log."""
+    file = tmp_path / "leaky.yaml"
+    file.write_text(LIFECYCLE.read_text().replace("{leak: [], done", "{done"))
+    server = await serve("--port", "0", "--lifecycle", str(file))
+    assert await server.code() == 1
+    said = await server.errors()
+    assert "'terminated' is entered by done while stone may still be held" in said
+    assert "created → initializing → terminate → terminating → leak: take_stone acquired stone → done" in said
