@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,14 +83,17 @@ class SessionHealthMonitor:
         due = [kind for kind, plan in self._manager.plans.items() if plan.checks and self._due.get(kind, 0.0) <= now]
         for kind in due:
             self._due[kind] = now + self._manager.plans[kind].check_every_s - 0.001
-        gate = asyncio.Semaphore(CHECKS_AT_ONCE)
+        sessions = self._manager.sessions()
+        actors = (actor for session in sessions for actor in session.find_actors() if actor.kind in due)
+        await asyncio.gather(*(self._examine(actors) for _ in range(CHECKS_AT_ONCE)))
 
-        async def examine(actor: Actor) -> None:
-            async with gate:
+    async def _examine(self, actors: Iterator[Actor]) -> None:
+        """One after another: as many do so as checks run at once, and each gives way in between. (A task for each of
+        50,000 actors made the pass slower by half, and one turn of the loop a second long.)"""
+        for actor in actors:
+            if not _is_past_checks(actor):
                 self._judge(actor, await self._findings(actor))
-
-        actors = [actor for session in self._manager.sessions() for actor in session.find_actors() if actor.kind in due]
-        await asyncio.gather(*(examine(actor) for actor in actors if not _is_past_checks(actor)))
+                await asyncio.sleep(0)
 
     def _judge(self, actor: Actor, findings: list[Finding]) -> None:
         if _is_past_checks(actor):
