@@ -20,9 +20,8 @@ REMOVE_S: Final = 2.5  # for a workspace; each of the two attempts has 3 s in li
 
 
 def default_team(ctx: GuardContext) -> str:
-    """Who plays if nobody was asked for: the first that the program was configured with, unless chess is there."""
-    teams = ctx.services["teams"]
-    return DEFAULT_TEAM if DEFAULT_TEAM in teams else next(iter(teams), DEFAULT_TEAM)
+    """Who plays if nobody was asked for: the first that the program has."""
+    return next(iter(ctx.services["teams"]), DEFAULT_TEAM)
 
 
 def teams_of(ctx: GuardContext) -> dict[str, dict[str, Any]]:

@@ -110,13 +110,14 @@ class Desk:
         return {**data, "options": options, **({ASKED: asked} if asked else {})}
 
     def _check(self, create: Create, options: dict[str, Any]) -> None:
-        """Without a name the lifecycle file decides who plays, and with no teams what `team` means at all."""
+        """Without a name the first team plays; with no teams the lifecycle file decides what `team` means at all."""
         teams = self.manager.services.get("teams")
-        if not teams or create.team is None:
+        if not teams:
             return
-        team = teams.get(create.team)
+        name = next(iter(teams)) if create.team is None else create.team
+        team = teams.get(name)
         if team is None:
-            raise Refused("bad_payload", unknown("team", create.team, list(teams)))
+            raise Refused("bad_payload", unknown("team", name, list(teams)))
         team.read_options(options, self.manager.services.get("allow_breaking") is True)
 
     async def _create(self, token: str, data: dict[str, Any], caller: Caller) -> Right:

@@ -45,7 +45,8 @@ def load_handlers(settings: Settings) -> Registry:
 
 
 def load_teams(settings: Settings) -> dict[str, Any]:
-    """The teams by name. Raises RegistryError naming the one that does not load.
+    """The teams by name; the first is who plays if nobody is asked for. Raises RegistryError naming the one that does
+    not load.
 
     The default ones need an extra that may not be installed; without it they are left out, and the log says so.
     """

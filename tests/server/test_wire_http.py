@@ -197,6 +197,7 @@ def team(name: str) -> Team:
     [
         ({"team": "nope"}, "no team 'nope'; there are: chess, wire"),
         ({"team": "ches"}, "no team 'ches'; did you mean 'chess'?"),
+        ({"options": {"wite": "human"}}, "no option 'wite'; did you mean 'white'?"),
         ({"team": "chess", "options": {"wite": "human"}}, "no option 'wite'; did you mean 'white'?"),
         ({"team": "chess", "options": {"zzz": 1}}, "no option 'zzz'; there are: white, depth"),
         ({"team": "chess", "options": {"white": "me"}}, "white: has to be 'engine' or 'human'"),
