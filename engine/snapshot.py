@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from .errors import JournalError, Overtaken, UnknownFormat
 from .journal.base import Journal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 PAGE: Final = 512  # read together: each read waits for the commits before it, so that many small ones take long
 SLICE: Final = 64  # folded in one turn of the loop: a millisecond or two
 OVERTAKEN_MAX: Final = 3  # times that a log may be trimmed while one snapshot is made of it
+MADE_AT_ONCE: Final = 8  # of as many sessions, each with a page of its log in memory; long logs delay few others
 VIEWS_KEPT_MAX: Final = 16  # a crowd that comes back to a session is given one view; each up to half a megabyte
 
 
@@ -80,14 +82,16 @@ class Views:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._views: OrderedDict[tuple[str, str], View] = OrderedDict()
-        self._one_at_a_time = asyncio.Lock()  # a second asker finds what the first has made, and only adds to it
+        # A second asker of one session finds what the first has made, and only adds to it.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._room = asyncio.Semaphore(MADE_AT_ONCE)
 
     async def shown(self, log: SessionLog, bytes_max: int) -> tuple[int, dict[str, Any]]:
         """(seq, what a client sees that has applied all updates up to it), as JSON of at most bytes_max.
 
         Raises JournalError if the log cannot be read.
         """
-        async with self._one_at_a_time:
+        async with self._locks.setdefault(log.sid, asyncio.Lock()), self._room:
             for _ in range(OVERTAKEN_MAX):
                 view = self._views.pop((log.sid, log.epoch), None) or await self._stored(log)
                 try:

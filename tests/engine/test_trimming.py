@@ -368,6 +368,26 @@ async def test_a_crowd_is_given_one_view() -> None:
         assert (seq, later["messages"][-1]["data"]["text"], journal.read) == (session.log.seq, "new", 1)
 
 
+@in_virtual_time
+async def test_a_log_that_is_slow_to_read_holds_up_no_other_session() -> None:
+    """C7: each has a queue of its own for those who are told how things stand."""
+    slow: set[str] = set()
+
+    class Slow(MemoryJournal):
+        async def records(self, sid: str, after: int = 0, limit: int | None = None) -> list[bytes]:
+            await asyncio.sleep(60 if sid in slow else 0)
+            return await super().records(sid, after, limit)
+
+    async with rig(Slow()) as r:
+        first, second = await r.create(), await r.create()
+        slow.add(first.sid)
+        waiting = asyncio.ensure_future(first.snap(FRAME))
+        await r.settle()
+        assert (await second.snap(FRAME))[0] == second.log.seq
+        assert not waiting.done()
+        assert (await waiting)[0] == first.log.seq
+
+
 def test_a_crash_between_any_two_records_keeps_the_snapshot_and_the_rest() -> None:
     """L2, L5, M8: also right before and right after the record that trims."""
 
