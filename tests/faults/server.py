@@ -75,7 +75,7 @@ def main(data: str, port: str, point: str = "", nth: str = "0") -> None:
         },
         file=None,
     )
-    asyncio.run(serve(settings, stopper, lambda url, key: print(url, flush=True)))
+    asyncio.run(serve(settings, stopper, lambda served: print(served.url, flush=True)))
 
 
 if __name__ == "__main__":
