@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from .admission import store_away
 from .errors import JournalError, Refused
 from .mailbox import Item, Late
 from .records import ROOT, Caller, Command, Event, Origin, Outcome
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 NOT_SERVED: Final = Outcome("refused", "store_unavailable", "the session is being brought back; try again")
-STORE_AWAY: Final = Outcome("refused", "store_unavailable", "the store takes nothing now; try again")
+STORE_AWAY: Final = Outcome("refused", store_away().code, store_away().message)
 SLOW_STORE: Final = Outcome("refused", "busy", "the store is slow; try again in a moment")
 NOT_DECIDED: Final = (NOT_SERVED, STORE_AWAY, SLOW_STORE)  # they speak of nothing in the log, and wait for none of it
 

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import aiohttp
 
 from engine.errors import StewardError
+from engine.state import OUTCOMES_PER_CID
 
 from .frames import SERVER_FRAME_BYTES_MAX
 
@@ -22,7 +23,7 @@ WELCOME_S: Final = 10.0
 FIRST_DIALS_MAX: int = 3  # with no welcome ever, the address is more likely wrong than the server away
 SILENCE_S: Final = 30.0  # a server that pings every 10 s and says nothing for that long is gone
 BACKOFF_S_MAX: float = 5.0
-COMMANDS_UNANSWERED_MAX: Final = 64  # protocol, rule 4
+COMMANDS_UNANSWERED_MAX: Final = OUTCOMES_PER_CID  # what is further behind might be forgotten
 DOUBLINGS_MAX: Final = 16  # after an hour of tries a power of two is no number any more
 
 

@@ -90,5 +90,6 @@ class Leaving:
         if not ending.done():
             log.warning("a second signal: the grace is over")
             ending.cancel()
-        with suppress(asyncio.CancelledError):
-            await ending
+        await asyncio.wait({ending})
+        if not ending.cancelled():
+            ending.result()  # raises what went wrong

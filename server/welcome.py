@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from engine.session import Session
+from engine.state import OUTCOMES_PER_CID
 
 from . import frames
 from .frames import Cursor, Hello
 from .protocol import Timing
 
-COMMANDS_IN_FLIGHT_MAX: Final = 64  # of one cid; its highest c is less than this above its lowest unanswered
+# Of one cid; its highest c is less than this above its lowest unanswered, or what is answered might be forgotten.
+COMMANDS_IN_FLIGHT_MAX: Final = OUTCOMES_PER_CID
 
 
 def resume_point(session: Session, cur: Cursor | None) -> int | None:

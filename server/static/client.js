@@ -7,7 +7,7 @@ const SILENCE_MS = 25_000; // until a welcome says what the server keeps to
 const BACKOFF_MS_MAX = 5_000;
 const COMMANDS_MAX = 256; // kept for an answer at once; what is above it is refused here
 const COMMAND_BYTES = 64 * 1024; // until a welcome says how long a command may be
-const UNANSWERED_MAX = 64; // the highest c is less than this above the lowest that has no outcome
+const UNANSWERED_MAX = 64; // until a welcome says how far the highest c may be above the lowest that has no outcome
 const TOKEN_BYTES = 32;
 
 /** random bytes in base64url, which stands in a fragment and a header without quoting. */
@@ -64,6 +64,7 @@ export class Client extends EventTarget {
   #logs = null; // the epoch of the last welcome
   #dialAt = null; // when the server wants us to dial, which goes before our own back-off
   #commandBytes = COMMAND_BYTES;
+  #unansweredMax = UNANSWERED_MAX;
   #error = null;
   #isWelcomed = false;
   #again = null; // the timer of what nothing was decided about; until then no new command goes before it
@@ -115,7 +116,7 @@ export class Client extends EventTarget {
 
   #isInWindow(c) {
     const [lowest] = this.#pending.keys();
-    return c - lowest < UNANSWERED_MAX;
+    return c - lowest < this.#unansweredMax;
   }
 
   #dial() {
@@ -190,6 +191,7 @@ export class Client extends EventTarget {
     this.#logs = frame.epoch;
     this.epoch = frame.resumed ? frame.epoch : null; // until the snapshot has come, no number of that log is known
     this.#commandBytes = frame.limits?.cmd_bytes ?? COMMAND_BYTES;
+    this.#unansweredMax = frame.limits?.commands_unanswered ?? UNANSWERED_MAX;
     this.#silenceMs = (frame.limits?.dead_ms ?? SILENCE_MS) + 5_000; // the server gives up first
     this.#limit(this.#silenceMs, "silence");
     this.#emit("frame", frame);
@@ -230,7 +232,7 @@ export class Client extends EventTarget {
     // The window has moved: what was held back for it may go now.
     const [next] = this.#pending.keys();
     for (const { frame: held } of this.#pending.values()) {
-      if (held.c >= lowest + UNANSWERED_MAX && held.c < next + UNANSWERED_MAX) this.#send(held);
+      if (held.c >= lowest + this.#unansweredMax && held.c < next + this.#unansweredMax) this.#send(held);
     }
   }
 
