@@ -13,6 +13,7 @@ from .clock import Timer
 from .conditions import raise_listed, set_condition
 from .context import ActorView
 from .errors import Busy, JournalError, Refused
+from .intake import STORE_AWAY
 from .mailbox import Item, Late, Mailbox, Waiter
 from .nothing import NOTHING, without
 from .plan import CleanupPlan, KindPlan, StatePlan
@@ -132,7 +133,9 @@ class Actor:
     def spawn(self, coro: Coroutine[Any, Any, T], name: str, *, is_limited: bool) -> asyncio.Task[T]:
         if is_limited:
             self.holdings.ledger.require("tasks")
-        return owned_context(self.holdings).run(self.session.loop.create_task, coro, name=name)
+        task = owned_context(self.holdings).run(self.session.loop.create_task, coro, name=name)
+        self.holdings.put_to_work(task)
+        return task
 
     def address(self, to: str, event: str, payload: Mapping[str, Any]) -> tuple[str, Event]:
         """The receiver's path and the event as it takes it. Raises Refused if it may not be sent."""
@@ -180,7 +183,7 @@ class Actor:
             await step(self, item)
         except JournalError as error:
             # What is not in the log has not happened; the session is rebuilt from the log.
-            item.settle(Outcome("refused", "store_unavailable", "the store takes nothing now; try again"))
+            item.settle(STORE_AWAY)
             self.session.fail(error)
         except Exception as error:
             log.exception("a step of %s%s failed in the engine", self.session.sid, self.path)

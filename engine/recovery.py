@@ -49,7 +49,7 @@ class Recovery:
         self._plans = plans
         self._random = source
         self._folding = asyncio.Lock()
-        self._rebuilt: dict[str, tuple[int, float]] = {}
+        self._rebuilt: dict[str, tuple[int, float]] = {}  # how often lately, and when last
 
     async def look(self, row: SessionRow) -> Found:
         """Read a session's log; nothing of it is changed. Raises JournalError if the store does not answer."""
@@ -89,14 +89,11 @@ class Recovery:
 
     async def pause_before_rebuild(self, sid: str, now: float) -> None:
         """Nothing for the first time; then longer each time, so that what fails at once does not spin (R2)."""
-        count, at = self._rebuilt.get(sid, (0, now))
-        count = 0 if now - at > QUIET_S else count
+        self._rebuilt = {one: (n, at) for one, (n, at) in self._rebuilt.items() if now - at <= QUIET_S}
+        count, _ = self._rebuilt.get(sid, (0, now))
         self._rebuilt[sid] = (count + 1, now)
         if count:
             await asyncio.sleep(self.pause_s(count))
-
-    def forget(self, sid: str) -> None:
-        self._rebuilt.pop(sid, None)
 
     def pause_s(self, attempt: int) -> float:
         """How long to leave a store alone that did not answer for the attempt-th time."""

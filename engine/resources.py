@@ -32,6 +32,7 @@ class Resource:
     since: float
     size: int = 0
     survives: bool = False
+    is_work: bool = False
 
 
 class Ledger:
@@ -135,6 +136,15 @@ class Holdings:
         self._tasks[task] = Resource("tasks", task.get_name(), task, self._path, self._clock.now())
         self.ledger.add("tasks")
         task.add_done_callback(self._task_done)
+
+    def put_to_work(self, task: asyncio.Task[Any]) -> None:
+        """A task that a handler asked for is work; one that a library keeps beside is none."""
+        if self._tasks is not None and task in self._tasks:
+            self._tasks[task].is_work = True
+
+    @property
+    def is_at_work(self) -> bool:
+        return any(one.is_work for one in (self._tasks or {}).values())
 
     def retire(self, heir: Holdings | None) -> None:
         """The actor has ended: nothing of its own is counted any more, and what its code still starts is heir's."""

@@ -4,41 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
-from .admission import Admission
-from .arrivals import Arrivals
-from .clock import Clock
 from .errors import JournalError
-from .journal.base import Journal, SessionRow
+from .house import House
+from .journal.base import Journal
 from .reconcile import FORGOTTEN, GIVEN_AWAY, LiveView
 from .recovery import Recovery
 from .revival import bring_up, is_idle, wake_at
 from .roster import Roster, Sleeper
 from .session import Session
-from .state import SessionImage
-from .tasks import EngineTasks, engine_task
-from .trimming import Trimmer
+from .tasks import EngineTasks, engine_task, result_of
 
 TOUCHED_S: Final = 60.0  # who has looked a session up may still be about to use it
 
 log = logging.getLogger("steward.rest")
-
-
-class House(Protocol):
-    """What the directory of sessions is asked for."""
-
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def admission(self) -> Admission: ...
-    @property
-    def arrivals(self) -> Arrivals: ...
-    @property
-    def trimmer(self) -> Trimmer: ...
-    @property
-    def is_leaving(self) -> bool: ...
-    def build(self, row: SessionRow, image: SessionImage) -> Session: ...
 
 
 class Rest:
@@ -84,8 +65,15 @@ class Rest:
     def leave(self, sid: str) -> None:
         """Stop a session in this process without a record, if there is still nothing to do."""
         session = self._roster.up.get(sid)
-        if session is None or not is_idle(session) or self._house.is_leaving or len(self._house.arrivals):
-            return  # of those who are arriving nobody knows yet whose they are
+        if session is not None:
+            # Of those who are arriving nobody knows yet whose they are.
+            self._house.arrivals.afterwards(partial(self._leave, session, session.touched_at))
+
+    def _leave(self, session: Session, touched_at: float) -> None:
+        sid = session.sid
+        is_wanted = session.touched_at != touched_at or not is_idle(session)
+        if is_wanted or self._roster.up.get(sid) is not session or self._house.is_leaving:
+            return
         self._idle.pop(sid, None)
         del self._roster.up[sid]
         self._roster.asleep[sid] = Sleeper(
@@ -117,12 +105,7 @@ class Rest:
                 self._wake(self._roster.asleep[sid], is_quiet), f"{sid} wakes"
             )
             waking.add_done_callback(lambda _: self._wakings.pop(sid))
-        try:
-            return await asyncio.shield(waking)
-        except asyncio.CancelledError:
-            if waking.cancelled() and self._house.is_leaving:
-                raise JournalError("this server is leaving; the next one has the session") from None
-            raise
+        return await result_of(waking, _leaving)
 
     async def _wake(self, sleeper: Sleeper, is_quiet: bool) -> Session | None:
         leaks = await asyncio.shield(sleeper.going)
@@ -150,3 +133,7 @@ class Rest:
     def _lost(self, sleeper: Sleeper, why: str) -> None:
         self._roster.strike(sleeper.sid, sleeper.user)
         self._recovery.name_unreadable(sleeper.sid, why)
+
+
+def _leaving() -> JournalError:
+    return JournalError("this server is leaving; the next one has the session")

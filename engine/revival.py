@@ -127,7 +127,8 @@ def is_idle(session: Session) -> bool:
 
 
 def _is_at_rest(actor: Actor) -> bool:
-    is_held = actor.holdings.ledger.counts["processes"] > 0 or bool(actor.inherited)
+    holdings = actor.holdings
+    is_held = holdings.ledger.counts["processes"] > 0 or holdings.is_at_work or bool(actor.inherited)
     return actor.is_at_rest and not is_held
 
 

@@ -230,13 +230,8 @@ class Session:
 
     def _child_ended(self, actor: Actor, body: Mapping[str, Any], rev: int) -> Message:
         assert actor.parent is not None
-        payload = {
-            "id": actor.id,
-            "kind": actor.kind,
-            "path": actor.path,
-            "state": body.get("to", actor.state),
-            "report": body.get("report", actor.report),
-        }
+        payload = {"id": actor.id, "kind": actor.kind, "path": actor.path, "state": body.get("to", actor.state)}
+        payload["report"] = body.get("report", actor.report)
         return Message(actor.parent.path, Event("child_ended", payload, "engine", actor.path, id=f"m{rev}.end"))
 
     def tell(self, actor: Actor, updates: Sequence[Update] = (), sends: Iterable[tuple[str, Event]] = ()) -> None:
@@ -262,10 +257,14 @@ class Session:
         self._forget(actor)
         if actor.parent is None:
             self._clear(actor)
-            self.is_ended = True
-            if not self.ended.done():
-                self.ended.set_result(None)
+            self.has_ended()
             self._directory.session_ended(self)
+
+    def has_ended(self) -> None:
+        """Whoever waits for that is told."""
+        self.is_ended = True
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     def _clear(self, root: Actor) -> None:
         """Let its actors go; what the root was last can still be asked."""

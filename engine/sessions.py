@@ -36,7 +36,7 @@ from .roster import Roster, Sleeper
 from .session import Session
 from .sessionlog import SessionLog
 from .state import SessionImage
-from .tasks import EngineTasks, install_task_factory, remove_task_factory
+from .tasks import EngineTasks, install_task_factory, remove_task_factory, result_of
 from .transfer import Transfer
 from .trimming import LogLimits, Trimmer
 from .upkeep import Upkeep
@@ -209,12 +209,7 @@ class SessionManager:
         except BaseException:
             self._roster.places.give_back(user)
             raise
-        try:
-            return await asyncio.shield(making)
-        except asyncio.CancelledError:
-            if making.cancelled() and self.is_leaving:
-                raise _leaving() from None
-            raise
+        return await result_of(making, _leaving)
 
     async def _make(self, row: SessionRow, data: dict[str, Any], token: TokenRow | None) -> Session:
         session = self.build(row, SessionImage())
@@ -298,7 +293,6 @@ class SessionManager:
 
     def session_ended(self, session: Session) -> None:
         self._roster.end(session)
-        self._recovery.forget(session.sid)
         self._archive.keep(session)
 
     def session_failed(self, session: Session, error: Exception) -> None:

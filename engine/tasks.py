@@ -164,6 +164,14 @@ def _factory(
     return task
 
 
+async def result_of(task: asyncio.Task[T], ended: Callable[[], Exception]) -> T:
+    """What comes of a task that goes on if whoever waits is cancelled. ended: what is told if it was itself."""
+    await asyncio.wait({task})
+    if task.cancelled():
+        raise ended()
+    return task.result()
+
+
 class EngineTasks:
     """Tasks of the engine with one owner: what fails is logged, and all are ended together."""
 

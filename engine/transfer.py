@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
-from .admission import Admission
 from .archive import Archive
 from .backlog import LASTING
-from .clock import Clock
 from .errors import Fenced, JournalError, Refused, Violation
 from .founding import Founded, forked, imported
+from .house import House
 from .journal.base import Journal, SessionRow, TokenRow
 from .parcel import PARCEL_BYTES_MAX, Parcel, ParcelError, unpack
-from .plan import KindPlan
 from .revival import bring_up
 from .roster import Roster
 from .session import Session
-from .state import SessionImage
-from .tasks import EngineTasks
+from .tasks import EngineTasks, result_of
 
 RECORDS_PAGE: Final = 64
 UPDATES_PAGE: Final = 256
@@ -29,20 +26,6 @@ OVERTAKEN_MAX: Final = 3  # times that a log may be trimmed while it is read
 
 T = TypeVar("T")
 log = logging.getLogger("steward.transfer")
-
-
-class House(Protocol):
-    """What the directory of sessions is asked for."""
-
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def admission(self) -> Admission: ...
-    @property
-    def is_leaving(self) -> bool: ...
-    @property
-    def plans(self) -> Mapping[str, KindPlan]: ...
-    def build(self, row: SessionRow, image: SessionImage) -> Session: ...
 
 
 async def read_parcel(journal: Journal, sid: str) -> Parcel:
@@ -141,13 +124,7 @@ class Transfer:
         if refused is not None:
             work.close()
             raise refused
-        founding = self._tasks.start(work, name)
-        try:
-            return await asyncio.shield(founding)
-        except asyncio.CancelledError:
-            if founding.cancelled() and self._house.is_leaving:
-                raise self._leaving() from None
-            raise
+        return await result_of(self._tasks.start(work, name), self._leaving)
 
     async def _take_in(self, text: bytes) -> Session:
         # In a thread: megabytes of JSON would hold up every other session.

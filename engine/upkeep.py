@@ -14,10 +14,11 @@ from typing import Any, Final, TypeVar
 from .archive import Archive
 from .clock import Timer
 from .errors import Corrupt, Fenced, JournalError
+from .house import House
 from .journal.base import Journal, SessionRow
 from .reconcile import FORGOTTEN, GIVEN_AWAY, Action, LiveView, StoredView, Terms, reconcile
 from .recovery import Found, Recovery, refusal
-from .rest import House, Rest
+from .rest import Rest
 from .revival import bring_up, rouse
 from .roster import Roster
 from .session import Leak, Session
@@ -252,12 +253,14 @@ class Upkeep:
             return str(error)
         if row is None or row.fence > session.log.fence:
             return GIVEN_AWAY if row else FORGOTTEN
-        if row.ended_at is not None:
-            self._roster.end(session)  # its last commit was written after all
-            return ""
         found = await self._recovery.look(row)
         if found.reading != "whole":
             return found.why
+        if row.ended_at is not None:
+            session.images = found.image.actors  # its last commit was written after all
+            session.has_ended()
+            self._roster.end(session)
+            return ""
         claimed = await self._recovery.claim(found)
         if claimed is None:
             raise JournalError("it was written to while it was read")

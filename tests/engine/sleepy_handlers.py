@@ -48,6 +48,11 @@ async def digest(ctx: RunContext) -> None:
 
 
 @action()
+def brood_for_an_hour(ctx: Context) -> None:
+    ctx.spawn(asyncio.sleep(3600), "brooding")
+
+
+@action()
 def keep_text(ctx: Context) -> None:
     ctx.data["text"] = ctx.event.payload["text"]
 

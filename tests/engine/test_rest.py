@@ -114,6 +114,32 @@ async def test_what_is_at_work_or_connected_stays() -> None:
 
 
 @in_virtual_time
+async def test_a_task_that_a_handler_began_is_work() -> None:
+    """C1: it would be cancelled in mid-work, and nothing would say so; once it is over the session leaves."""
+    async with rig() as r:
+        session = await unattended(r)
+        await r.send(session, "brood")
+        await r.advance(HOUR - 10)
+        assert r.manager.sessions() == [session]
+        await r.advance(200)
+        assert r.manager.sessions() == []
+
+
+@in_virtual_time
+async def test_whoever_arrives_only_puts_off_that_others_leave() -> None:
+    """L8: of who arrives nobody knows yet whose he is. Were it left out, on a busy server nobody would ever leave."""
+    async with rig() as r:
+        first, second = await unattended(r), await unattended(r)
+        with r.manager.arrivals.one():
+            await r.advance(200)
+            assert len(r.manager.sessions()) == 2
+            with r.manager.arrivals.one():
+                assert await r.manager.find(second.sid) is second
+        assert r.manager.sessions() == [second], "the other was looked up meanwhile"
+        assert await r.manager.find(first.sid) is not first
+
+
+@in_virtual_time
 async def test_a_deadline_is_kept_though_it_sleeps() -> None:
     """M7: each fires in the state that is stored, at its time, without `restored`, and it sleeps on."""
     async with rig() as r:
@@ -248,6 +274,24 @@ async def _come_back(journal: MemoryJournal) -> tuple[str, list[str]]:
     async with rig(journal) as r:
         (session,) = r.manager.sessions()
         return session.sid, session.data["said"]
+
+
+@in_virtual_time
+async def test_who_gives_up_waiting_while_the_server_leaves_is_not_told_something_else() -> None:
+    """M6: a cancellation of one's own is no refusal; who waits on is told that the server leaves."""
+    journal = MemoryJournal()
+    async with rig(journal) as r:
+        session = await unattended(r)
+        await r.advance(200)
+        journal.hold()
+        gives_up, waits_on = (asyncio.ensure_future(r.manager.find(session.sid)) for _ in range(2))
+        await r.settle()
+        leaving = asyncio.ensure_future(r.manager.shutdown(1))
+        gives_up.cancel()
+        await leaving
+        assert gives_up.cancelled()
+        with pytest.raises(JournalError, match="leaving"):
+            await waits_on
 
 
 # A life with leaves and returns, and the same without

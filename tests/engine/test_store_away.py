@@ -168,6 +168,29 @@ async def test_a_store_that_is_away_for_too_long_costs_what_was_not_durable() ->
 
 
 @in_virtual_time
+async def test_an_end_that_was_written_after_all_is_told_to_who_waits_for_it() -> None:
+    """L9: the store said each time that it had failed, and the session is found ended when it is rebuilt."""
+
+    class UnsureOfTheEnd(Disk):
+        def append(self, append: Append) -> asyncio.Future[None]:
+            self.is_unsure = self.is_unsure or append.ended_at is not None
+            return super().append(append)
+
+    async with Rig(COMPILED, journal=UnsureOfTheEnd()) as r:
+        session = await r.create()
+        begin(r, session, "terminate", 1)
+        await r.advance(STALL_MAX_S - 1)
+        assert not session.is_ended
+        await r.advance(10)
+        assert (session.is_failed, session.is_ended, session.state) == (True, True, "terminated")
+        assert session.report is not None
+        assert (r.manager.live, r.manager.finished) == (0, 1)
+        again = await r.manager.find(session.sid)
+        assert again is not None
+        assert again.report == session.report
+
+
+@in_virtual_time
 async def test_the_backlog_of_a_store_that_is_away_is_bounded() -> None:
     """L11: beyond BACKLOG_MAX the log takes nothing, and says so."""
     disk, log = await log_on_a_disk()
