@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from engine.journal.base import Journal
+from engine.journal.files import what_helps
 from engine.machine import compile_machines
 from engine.registry import Registry
 from engine.sessions import SessionManager
@@ -84,11 +85,13 @@ def ready_data(settings: Settings) -> None:
         probe.unlink()
     except OSError as error:
         why = "there is a file of that name" if isinstance(error, FileExistsError) else error.strerror
-        raise StartError(
-            f"the data directory {settings.data} cannot be written: {why}; choose another with --data"
-        ) from None
+        advice = what_helps(error, "choose another with --data")
+        raise StartError(f"the data directory {settings.data} cannot be written: {why}; {advice}") from None
     if why_not is not None:
         raise StartError(f"the data directory {settings.data} cannot be used: {why_not}, or choose another with --data")
+    if settings.key_file.exists() and settings.log_file.exists() and not settings.log_file.stat().st_size:
+        text = "%s is empty, though a server was here before: unless a backup takes its place, no session is left"
+        log.warning(text, settings.log_file)
 
 
 def build(
@@ -274,7 +277,5 @@ def _key(settings: Settings) -> str:
     try:
         return key_of(settings.key_file)
     except OSError as error:
-        raise StartError(
-            f"the key file {settings.key_file} cannot be made: {error.strerror}; move away what is there, "
-            "or choose another directory with --data"
-        ) from None
+        advice = what_helps(error, "move away what is there, or choose another directory with --data")
+        raise StartError(f"the key file {settings.key_file} cannot be made: {error.strerror}; {advice}") from None

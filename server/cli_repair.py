@@ -53,20 +53,20 @@ def repair(path: Path | None, out: Path | None, as_json: bool, config: Path | No
     else:
         for line in _said(source, saved):
             click.echo(line)
-    if saved.lost and not saved.whole:
+    if not saved.whole:
         fail(f"{source} cannot be repaired: there is no whole session in it", UNREADABLE)
     sys.exit(PROBLEMS if saved.lost or saved.rights_lost else 0)
 
 
 def _said(source: Path, saved: Salvaged) -> Iterator[str]:
     yield f"{source} is left as it is"
-    if saved.whole or not saved.lost:
+    if saved.whole:
         yield f"{saved.out} has {len(saved.whole)} whole sessions"
     for sid, why in saved.lost:
         yield f"  lost: {sid or 'unknown'}: {why}"
     if saved.rights_lost:
         yield "  lost: tokens of some sessions: their holders need new ones"
-    if saved.lost and not saved.whole:
+    if not saved.whole:
         return
     beside = source.with_name(f"{source.name}-wal")
     yield "To serve it, with the server stopped:"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
 from engine.errors import SpecError, StewardError
+from engine.journal.files import what_helps
 
 from .app import Served, serve
 from .calling import called
@@ -58,7 +59,8 @@ def run(
         fail(str(error), 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        fail(f"{where}{error.strerror or error}; --data names another directory than {settings.data}", 1)
+        way_out = what_helps(error, f"--data names another directory than {settings.data}")
+        fail(f"{where}{error.strerror or error}; {way_out}", 1)
     finally:
         stopper.settle()
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -13,6 +14,9 @@ from ..errors import JournalError
 
 FILE_MODE: Final = 0o600  # what people said to agents is in it
 DIRECTORY_MODE: Final = 0o700
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES: Final = 100
@@ -32,6 +36,16 @@ class Header(NamedTuple):
 
     application_id: int
     user_version: int
+
+
+def what_helps(error: OSError, otherwise: str) -> str:
+    """What can be done about an error of the disk: another directory does not help who needs this one."""
+    return "make room there" if error.errno in _FULL else otherwise
+
+
+def is_read_only(error: OSError) -> bool:
+    """Whether nobody, or nobody like us, may write there."""
+    return error.errno in _READ_ONLY
 
 
 def prepare_file(path: Path) -> None:

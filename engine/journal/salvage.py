@@ -23,7 +23,7 @@ from .base import PLACE_LAST
 from .changes import Head
 from .checksums import check_bodies, check_row, of_head, of_row
 from .database import DAMAGE, check_format, connect, let_go, told
-from .files import FileLock, transplant_first_page
+from .files import FILE_MODE, FileLock, is_read_only, transplant_first_page
 from .inspection import inspect, unread_commits
 from .schema import place
 
@@ -42,7 +42,7 @@ Row = tuple[Any, ...]
 
 @dataclass(slots=True)
 class Salvaged:
-    """whole: sids of the sessions in the new file, which is not made if there are none but lost ones.
+    """whole: sids of the sessions in the new file, which is not made if there are none.
     lost: (sid, or what else is known of it, and why it is not there).
     rights_lost: whether somebody's token may not be known any more."""
 
@@ -60,12 +60,17 @@ def salvage(source: Path, out: Path) -> Salvaged:
     """
     if out.exists():
         raise JournalError(f"{out}: there is something already: name another file with --out")
+    if not source.stat().st_size:
+        raise JournalError("it is empty, so there is no session in it")
     try:
         with ExitStack() as stack:
             lock = FileLock(Path(f"{os.path.realpath(source)}.lock"))
             stack.callback(lock.release)
-            with suppress(PermissionError):  # nobody serves a directory that may not be written
+            try:
                 lock.take()
+            except OSError as error:
+                if not is_read_only(error):  # nobody serves a directory that may not be written
+                    raise
             folder = Path(stack.enter_context(TemporaryDirectory(dir=out.parent, prefix=f"{out.name}.")))
             return _salvage(_copied(source, folder), out, folder)
     except OSError as error:
@@ -95,7 +100,8 @@ def _salvage(copy: Path, out: Path, folder: Path) -> Salvaged:
             damaged.close(force=True)
     finally:
         let_go(target)
-    if saved.whole or not saved.lost:
+    if saved.whole:
+        new.chmod(FILE_MODE)
         os.link(new, out)  # never over anything
     return saved
 

@@ -22,7 +22,7 @@ from .base import PLACE_LAST, Append, SessionRow, TokenRow
 from .changes import Change, Head, fingerprint, make
 from .checksums import check_bodies, check_row, of_body, of_head, of_row
 from .database import DAMAGE, IN_MEMORY, MET_BY_ALL, connect, let_go, look, told
-from .files import FileLock, prepare_file, refuse_second_name
+from .files import FileLock, prepare_file, refuse_second_name, what_helps
 from .inspection import inspect
 from .schema import place
 from .writer import ThreadedJournal
@@ -67,7 +67,8 @@ class SqliteStore:
         except (apsw.Error, *DAMAGE) as error:
             raise told(self._path, error) from error
         except OSError as error:
-            raise JournalError(f"{self._path}: {error.strerror}: name a directory that may be written") from error
+            advice = what_helps(error, "name a directory that may be written, such as a copy of it")
+            raise JournalError(f"{self._path}: {error.strerror}: {advice}") from error
 
     def close(self) -> None:
         try:

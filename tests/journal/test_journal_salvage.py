@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from engine.errors import JournalError
+from engine.journal.files import FileLock
 from engine.journal.salvage import Salvaged, salvage
 from engine.journal.sqlite import SqliteStore
 from engine.journal.wal import FRAME_BYTES, HEADER_BYTES
@@ -180,6 +182,8 @@ def test_the_command_saves_and_says_how_to_go_on(path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert f"{path}.repaired has 4 whole sessions" in found.output
     assert f"mv {path}.repaired {path}" in found.output
+    assert path.with_name("log.sqlite.repaired").stat().st_mode & 0o777 == 0o600, "what people said is in it"
+    assert path.with_name("log.sqlite.repaired").stat().st_mode & 0o777 == 0o600, "what people said is in it"
     again = repair(path)
     assert again.exit_code == 2
     assert "there is something already" in again.output
@@ -208,12 +212,39 @@ def test_the_command_keeps_off_a_journal_in_use(path: Path) -> None:
     assert not path.with_name("log.sqlite.repaired").exists()
 
 
-@pytest.mark.parametrize("content", [None, b"dear diary\n" * 1000])
-def test_the_command_says_when_there_is_nothing_to_save(path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (None, "no such file"),
+        (b"", "it is empty, so there is no session in it"),
+        (b"dear diary\n" * 1000, "there is no whole session in it"),
+    ],
+)
+def test_the_command_says_when_there_is_nothing_to_save(path: Path, content: bytes | None, says: str) -> None:
     """No file, or nothing in it that anybody could read: a sentence and exit code 2, and nothing is left about."""
     if content is not None:
         path.write_bytes(content)
     found = repair(path)
     assert found.exit_code == 2
-    assert ("no such file" if content is None else "there is no whole session in it") in found.output
+    assert says in found.output
     assert not list(path.parent.glob("*.repaired*"))
+
+
+def test_a_log_without_sessions_is_nothing_to_repair(path: Path) -> None:
+    """Exit code 2, as the table says; and no word of putting anything in its place."""
+    with opened(path):
+        pass
+    found = repair(path)
+    assert (found.exit_code, "there is no whole session in it" in found.output) == (2, True)
+    assert "mv " not in found.output
+
+
+@pytest.mark.usefixtures("expected")
+def test_a_copy_that_may_only_be_read_is_repaired_elsewhere(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup on read-only media: no lock can be put beside it, and nobody serves it."""
+
+    def refuse(lock: FileLock) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(FileLock, "take", refuse)
+    assert repair(path, "--out", path.with_name("saved")).exit_code == 0

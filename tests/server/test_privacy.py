@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -56,6 +57,29 @@ def test_another_users_directory_is_refused(tmp_path: Path) -> None:
     """It is theirs to read, whatever its mode says."""
     os.chown(tmp_path, 12345, -1)
     assert "another user's" in (make_private(tmp_path) or "")
+
+
+def test_an_empty_log_where_a_server_was_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A copy that broke off, say: it starts as if new, but not without a word."""
+    settings = load({"data": tmp_path})
+    for name in ("log.sqlite", "key"):
+        assert not caplog.text
+        (tmp_path / name).touch(0o600)
+        ready_data(settings)
+    assert "log.sqlite is empty, though a server was here before" in caplog.text
+    caplog.clear()
+    (tmp_path / "log.sqlite").write_text("anything")
+    ready_data(settings)
+    assert not caplog.text
+
+
+def test_a_full_disk_needs_room_and_no_other_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StartError, match="No space left on device; make room there"):
+        ready_data(load({"data": tmp_path}))
 
 
 @in_virtual_time
