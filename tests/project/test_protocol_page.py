@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -203,3 +204,16 @@ async def test_the_dialogue_is_one_that_the_server_holds(runner: web.AppRunner) 
     for line in lines:
         await (reader.send if line[0] == "→" else reader.expect)(pattern(line[1:]))
     await reader.close()
+
+
+@pytest.mark.e2e
+async def test_the_python_program_plays_its_match(runner: web.AppRunner) -> None:
+    """Whoever begins with it sees its moves answered, and it ends."""
+    shown = re.search(r"```python\n(.*?)```", PAGE, re.S)
+    assert shown is not None
+    text = shown[1].replace("http://127.0.0.1:8080", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    names: dict[str, Any] = {}
+    exec(f"async def program(key):\n{textwrap.indent(text, '    ')}    return event, reply", names)
+    async with asyncio.timeout(ANSWER_S):
+        event, reply = await names["program"](KEY)
+    assert (event["kind"], reply.ok) == ("session.ended", True)
