@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, Final, Literal, TypeVar
 
 from aiohttp import StreamReader, web
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from engine.codec import decode
 
@@ -28,7 +28,14 @@ class CommandBody(Cmd):
 
     t: Literal["cmd"] = "cmd"
     cid: Cid | None = None
-    c: Number = 1
+    c: Number = Field(default=1, description="the command's number within its cid, and needed with one")
+
+    @model_validator(mode="after")
+    def _numbered(self) -> CommandBody:
+        if self.cid is not None and "c" not in self.model_fields_set:
+            # Each would count as the first: the second would never be applied, and be told as done.
+            raise ValueError("c is missing: with a cid each command has a number of its own, from 1")
+        return self
 
 
 class TokenBody(Frame):

@@ -78,6 +78,7 @@ async def test_a_command_over_http_answers_like_a_res_frame(wire: Wire) -> None:
     "body, status, code",
     [
         ({"name": "dance"}, 404, "unknown_event"),
+        ({"name": "say", "args": {"text": "which one?"}, "cid": "h1"}, 400, "bad_frame"),
         ({"name": "say", "args": {"text": 1}}, 422, "bad_payload"),
         ({"name": "say", "args": {"text": "x"}, "to": "/nobody"}, 404, "unknown_actor"),
         ({"name": "retry_cleanup"}, 403, "forbidden"),
