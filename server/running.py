@@ -17,9 +17,6 @@ from .config import DEFAULT_TEAMS, Settings
 from .stopping import Stopper
 
 LAST: Final = "Ctrl-C stops the server; sessions go on when it starts again."
-# Python looks through what is new after 700 objects, which one turn of a busy loop makes: a quarter of the time in
-# which thousands of clients come back. What a closed connection leaves in cycles waits for seven times as many others.
-YOUNG_OBJECTS_MAX: Final = 5000
 GAME: Final = next(iter(DEFAULT_TEAMS))  # what `steward play` plays
 
 
@@ -50,7 +47,6 @@ def run(
         say("\n".join(["", *how_to_go_on(settings, suffix)]))
 
     gc.freeze()  # what is imported stays: no full collection has to look through it again
-    gc.set_threshold(YOUNG_OBJECTS_MAX)
     try:
         asyncio.run(serve(settings, stopper, announce))
     except SpecError as error:

@@ -85,7 +85,7 @@ async def steward(life: str = "wire", *, uvloop: bool = False, data: Path | None
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
-        env={**os.environ, **SETTINGS, **settings},
+        env={**os.environ, **SETTINGS, **settings, "PYTHONDONTWRITEBYTECODE": ""},  # installed, it would be compiled
     )
     async with asyncio.timeout(READY_S):
         while not address.exists() or not address.read_text():
