@@ -160,15 +160,19 @@ class SessionLog:
         if commit.append.updates:
             if self.is_closed:  # of an ended session, which stays in memory for a while, the last step is enough
                 self._tail, self._tail_bytes = [], 0
+            elif self._cursors:
+                self._cut_tail(self.lowest_cursor())
             self._tail += commit.numbered
             self._tail_bytes += sum(map(len, commit.append.updates))
             self._cut_tail()
             self.head = commit.seq
             self._tell(self._watchers)
 
-    def _cut_tail(self) -> None:
-        tail = self._tail
-        while tail and (len(tail) > TAIL_UPDATES or self._tail_bytes > TAIL_BYTES_MAX or tail[0][0] <= self.trimmed):
+    def _cut_tail(self, read: int = 0) -> None:
+        """Keep what somebody connected may still read, and not too much of it. read: the last that all of them have;
+        who comes later with a cursor of before reads the journal."""
+        tail, gone = self._tail, max(read, self.trimmed)
+        while tail and (len(tail) > TAIL_UPDATES or self._tail_bytes > TAIL_BYTES_MAX or tail[0][0] <= gone):
             self._tail_bytes -= len(tail.pop(0)[1])
 
     def store_moved(self) -> None:
