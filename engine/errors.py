@@ -65,6 +65,10 @@ class Refused(StewardError):
         self.retry_ms = retry_ms
 
 
+class NotOurs(StewardError):
+    """The sender's: what it hands in is nothing that could have been written here."""
+
+
 class Busy(Refused):
     """The sender's: a mailbox is full; the same event may be sent again after retry_ms."""
 

@@ -5,15 +5,18 @@ It is a snapshot, as trimming writes them, so whoever reads logs back knows it a
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from .codec import decode
-from .errors import Refused
+from .errors import NotOurs, Refused
+from .foreign import read_image
 from .journal.base import Append, SessionRow, TokenRow
 from .parcel import Parcel, ParcelError
 from .plan import KindPlan, StatePlan
+from .plausible import require_plausible
 from .records import ROOT, Event, Message, Record
 from .recovery import folded, lost_states
 from .snapshot import body_of, view_in
@@ -38,13 +41,17 @@ def imported(parcel: Parcel, plans: Mapping[str, KindPlan], now: float, epoch: s
     the one must not take the other for it (L1, L4). Only an ended log is the same for ever, and keeps its own.
     """
     image = _image(parcel, len(parcel.records))
+    _require_readable(parcel, image)
     _refuse_lost(image, plans)
+    is_ended = parcel.row.ended_at is not None
+    with parcel.at_record(len(parcel.records) - 1):
+        require_plausible(image, plans, is_ended=is_ended)
     for actor in image.actors.values():
         _move(actor, _renamed)
     image.pending = _moved_mail(image, _renamed)
     row = replace(parcel.row, rev=0, first_rev=1)
-    if row.ended_at is None:
-        row = replace(row, epoch=epoch)
+    # However long ago it ended: who brings it in wants to read it.
+    row = replace(row, ended_at=now) if is_ended else replace(row, epoch=epoch)
     return _found(parcel, image, row, parcel.updates, parcel.tokens, now)
 
 
@@ -110,6 +117,22 @@ def _image(parcel: Parcel, count: int) -> SessionImage:
     if ROOT not in image.actors:
         raise ParcelError(parcel.line_of(0), "this is no session: nobody is its root")
     return image
+
+
+def _require_readable(parcel: Parcel, image: SessionImage) -> None:
+    """Raises ParcelError, naming the first record after which the session is none."""
+    if not _mistake(image):
+        return
+    first = bisect_left(range(len(parcel.records)), True, key=lambda n: bool(_mistake(_image(parcel, n + 1))))
+    raise ParcelError(parcel.line_of(first), _mistake(_image(parcel, first + 1)))
+
+
+def _mistake(image: SessionImage) -> str:
+    try:
+        read_image(image)
+    except NotOurs as error:
+        return str(error)
+    return ""
 
 
 def _refuse_lost(image: SessionImage, plans: Mapping[str, KindPlan]) -> None:

@@ -7,26 +7,24 @@ before it. Bodies are JSON strings, so that not one of their bytes changes on th
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from .codec import decode, encode
-from .errors import Refused, UnknownFormat
-from .journal.base import PLACE_LAST, SessionRow, TokenRow
-from .records import Record
+from .errors import NotOurs, Refused, UnknownFormat
+from .foreign import read_record, read_update, read_view, row_of, token_of
+from .journal.base import SessionRow, TokenRow
+from .records import ROOT, Record
 
 FORMAT: Final = "steward-session"
 VERSION: Final = 1
 PARCEL_BYTES_MAX: Final = 64 * 1024 * 1024  # a log at its bounds, escaped, with room for a large snapshot
 TOKENS_MAX: Final = 64
-SID: Final = re.compile(r"s\.[a-z2-7]{1,64}")
-EPOCH: Final = re.compile(r"[0-9a-f]{1,64}")
-USER_CHARS_MAX: Final = 512
-COUNT_MAX: Final = PLACE_LAST // 2  # of what a log may have had, so that it may go on as long here
 BEGINNINGS: Final = ("created", "snapshot")
-ROLES: Final = ("control", "observe")
+ENDED: Final = "session.ended"  # the last update of a session that has ended, and of no other
+HEAD: Final = tuple(one.name for one in fields(SessionRow))
 
 
 class ParcelError(Refused):
@@ -51,6 +49,10 @@ class Parcel:
         """Of the file, for the record at an index."""
         return record + 2
 
+    def at_record(self, record: int) -> AbstractContextManager[None]:
+        """Whatever is not ours in here is the mistake of that line."""
+        return _at(self.line_of(record))
+
     def ends(self) -> list[int]:
         """Told by the bytes that each record says its updates have. Raises ParcelError if they do not add up, and
         UnknownFormat for a record of another release."""
@@ -72,13 +74,24 @@ def _told(parcel: Parcel, index: int, text: bytes) -> int:
     """Bytes of the updates of a record; of a snapshot, which begins a log, of all that were kept before it."""
     try:
         record = Record.decode(text)
+        read_record(record)
         if record.op not in BEGINNINGS if index == 0 else record.op == "snapshot":
-            raise ValueError("a log begins with a creation or a snapshot, and no snapshot comes later")
+            raise NotOurs("a log begins with a creation or a snapshot, and no snapshot comes later")
         return int(record.body["kept"][0] if record.op == "snapshot" else record.body.get("told", 0))
     except UnknownFormat as error:
         raise ParcelError(parcel.line_of(index), str(error)) from None
+    except NotOurs as error:
+        raise ParcelError(parcel.line_of(index), f"this is no record: {error}") from None
     except Exception as error:
         raise ParcelError(parcel.line_of(index), f"this is no record: {type(error).__name__}: {error}") from None
+
+
+@contextmanager
+def _at(line: int) -> Iterator[None]:
+    try:
+        yield
+    except NotOurs as error:
+        raise ParcelError(line, str(error)) from None
 
 
 def pack(parcel: Parcel) -> Iterator[bytes]:
@@ -93,7 +106,7 @@ def pack(parcel: Parcel) -> Iterator[bytes]:
 
 def _lines(parcel: Parcel) -> Iterator[dict[str, Any]]:
     row = parcel.row
-    yield {"format": FORMAT, "version": VERSION, **{name: getattr(row, name) for name in _HEAD}}
+    yield {"format": FORMAT, "version": VERSION, **{name: getattr(row, name) for name in HEAD}}
     for text in parcel.records:
         yield {"record": text.decode()}
     for text in parcel.updates:
@@ -114,12 +127,10 @@ def unpack(text: bytes) -> Parcel:
     _check_sum(lines, text)
     records = tuple(_body(*one) for one in found["record"])
     updates = tuple(_body(*one) for one in found["update"])
-    tokens = tuple(_token(row.sid, *one) for one in found["token"])
     _check_updates(row, found["update"], updates)
-    if len(tokens) > TOKENS_MAX:
-        raise ParcelError(found["token"][TOKENS_MAX][0], f"a session has at most {TOKENS_MAX} tokens")
-    parcel = Parcel(row, records, updates, tokens)
+    parcel = Parcel(row, records, updates, _tokens(row.sid, found["token"]))
     parcel.ends()
+    _check_beginning(parcel)
     if len(records) != row.rev - row.first_rev + 1:
         raise ParcelError(1, f"it should have {row.rev - row.first_rev + 1} records and has {len(records)}")
     return parcel
@@ -159,13 +170,8 @@ def _row(plain: Mapping[str, Any]) -> SessionRow:
     if plain.get("version") != VERSION:
         # Never guessed at: another release knows it (R4).
         raise ParcelError(1, f"a session of format version {plain.get('version')!r}; this release reads {VERSION}")
-    for name, is_good in _HEAD.items():
-        if name not in plain or not is_good(plain[name]):
-            raise ParcelError(1, f"{name} is missing, or not what it may be")
-    row = SessionRow(**{name: plain[name] for name in _HEAD})
-    if row.trimmed > row.seq or row.first_rev > row.rev:
-        raise ParcelError(1, "it ends before it begins")
-    return row
+    with _at(1):
+        return row_of({name: value for name, value in plain.items() if name not in ("format", "version")})
 
 
 def _body(number: int, text: Any) -> bytes:
@@ -178,45 +184,38 @@ def _body(number: int, text: Any) -> bytes:
 
 
 def _check_updates(row: SessionRow, found: list[tuple[int, Any]], updates: tuple[bytes, ...]) -> None:
+    is_over = False
     for expected, ((number, _), text) in enumerate(zip(found, updates, strict=True), start=row.trimmed + 1):
-        plain = _object(number, text)
-        if plain.get("seq") != expected or not isinstance(plain.get("ts"), int | float):
-            raise ParcelError(number, f"update {expected} is missing here")
+        _object(number, text)
+        with _at(number):
+            kind = read_update(text, expected)
+        if is_over:
+            raise ParcelError(number, "this comes after the end")
+        is_over = kind == ENDED
     if len(updates) != row.seq - row.trimmed:
         raise ParcelError(1, f"it should have {row.seq - row.trimmed} updates and has {len(updates)}")
+    if is_over != (row.ended_at is not None):
+        raise ParcelError(1, f"ended_at says that the session has {'not ' * is_over}ended, and its updates differ")
 
 
-def _token(sid: str, number: int, plain: Any) -> TokenRow:
-    try:
-        token = TokenRow(bytes.fromhex(plain["digest"]), sid, plain["id"], plain["role"])
-    except (TypeError, KeyError, ValueError):
-        raise ParcelError(number, "this is no token") from None
-    if len(token.digest) != 32 or token.role not in ROLES or not _is_text(token.id, 64):
-        raise ParcelError(number, "this is no token")
-    return token
+def _check_beginning(parcel: Parcel) -> None:
+    """Nothing is gone of a log that begins with the creation; of another the first record says what was."""
+    row, first = parcel.row, Record.decode(parcel.records[0])
+    if first.op == "snapshot":
+        with parcel.at_record(0):
+            read_view(first.body.get("view"), row.trimmed)
+    elif first.actor != ROOT or row.trimmed or row.first_rev != 1:
+        raise ParcelError(parcel.line_of(0), "this is not how a log begins: with its root, as number 1")
 
 
-def _is_text(value: Any, most: int) -> bool:
-    return isinstance(value, str) and len(value) <= most
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= COUNT_MAX
-
-
-def _is_time(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 2**53
-
-
-_HEAD: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "sid": lambda value: isinstance(value, str) and SID.fullmatch(value) is not None,
-    "user": lambda value: _is_text(value, USER_CHARS_MAX),
-    "epoch": lambda value: isinstance(value, str) and EPOCH.fullmatch(value) is not None,
-    "created_at": _is_time,
-    "ended_at": lambda value: value is None or _is_time(value),
-    "fence": _is_count,
-    "rev": _is_count,
-    "seq": _is_count,
-    "first_rev": _is_count,
-    "trimmed": _is_count,
-}
+def _tokens(sid: str, found: list[tuple[int, Any]]) -> tuple[TokenRow, ...]:
+    tokens: list[TokenRow] = []
+    for number, plain in found:
+        with _at(number):
+            token = token_of(sid, plain)
+        if any(token.id == one.id or token.digest == one.digest for one in tokens):
+            raise ParcelError(number, "this token is there already")
+        if len(tokens) == TOKENS_MAX:
+            raise ParcelError(number, f"a session has at most {TOKENS_MAX} tokens")
+        tokens.append(token)
+    return tuple(tokens)
