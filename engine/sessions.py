@@ -276,7 +276,10 @@ class SessionManager:
             return session
         if sid in self._roster.coming or sid in self._upkeep.unsure:
             raise JournalError("the session is being brought back; try again")
-        return await self._archive.find(sid)
+        session = await self._archive.find(sid)
+        if session is None and sid not in self.unreadable:
+            await self._upkeep.require_unknown(sid)
+        return session
 
     async def token(self, digest: bytes) -> TokenRow | None:
         """The right that a token's SHA-256 stands for."""

@@ -86,6 +86,13 @@ class Upkeep:
         self._round_at = min(self._round_at, self._now() + DOUBT_S)
         self._arm()
 
+    async def require_unknown(self, sid: str) -> None:
+        """Raises JournalError if the store has a session that nobody here knows: another process has written it since
+        we started, and whoever asks for it must not be told for ever that there is none."""
+        if await self._journal.session(sid) is not None:
+            self.doubt(sid)
+            raise JournalError("the session was begun elsewhere and is being brought here; try again")
+
     def _now(self) -> float:
         return self._house.clock.now()
 

@@ -12,7 +12,7 @@ from ..codec import decode
 from ..journal.base import Append, SessionRow
 from ..plan import KindPlan
 from ..records import ROOT, Record
-from ..state import SessionImage, apply, fold
+from ..state import ActorImage, SessionImage, apply, fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +28,27 @@ class Broken:
 
 @dataclass
 class Evidence:
-    """What is left of one session. appends: every one that ever was durable, trimmed or not. kept: the records that
-    are still stored. row: None if its log was dropped. closed: it had all the time and help it needs to end."""
+    """What is left of one session, which had all the time and help that it needs to end.
+
+    appends: every one that ever was durable, trimmed or not. kept: the records that are still stored. row: None if its
+    log was dropped. outcomes: what its clients were told of their commands. image: the session after all of it.
+    """
 
     sid: str
     plans: Mapping[str, KindPlan]
     appends: list[Append]
     row: SessionRow | None
     kept: list[bytes]
-    closed: bool = True
     outcomes: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    image: SessionImage = field(default_factory=SessionImage)
 
     @cached_property
     def records(self) -> list[Record]:
         return [Record.decode(append.record) for append in self.appends]
 
     @cached_property
-    def image(self) -> SessionImage:
-        return fold(self.records)
+    def told(self) -> list[dict[str, Any]]:
+        return [decode(text) for text in self.updates]
 
     @cached_property
     def updates(self) -> list[bytes]:
@@ -63,97 +66,97 @@ class Evidence:
         return self.plans[root.kind].states[root.state].is_final
 
 
-Check = Callable[[Evidence], Iterator[str]]
+# Of one record: image is the session before it, actor who wrote it (None: it has ended, or is only being created).
+RecordCheck = Callable[[Evidence, SessionImage, ActorImage | None, Record], Iterator[str]]
+LifeCheck = Callable[[Evidence], Iterator[str]]
 
 
-def only_declared_transitions(life: Evidence) -> Iterator[str]:
+def only_declared_transitions(
+    life: Evidence, image: SessionImage, actor: ActorImage | None, record: Record
+) -> Iterator[str]:
     """M1: every step is a transition that the file declares where the actor was."""
-    image = SessionImage()
-    for record in life.records:
-        actor = image.actors.get(record.actor)
-        if record.op == "step" and record.body["event"] != "abandoned" and actor is not None:
-            event, source, target = record.body["event"], record.body["from"], record.body.get("to")
-            if source != actor.state:
-                yield f"{record.actor} stepped from {source} while it was in {actor.state}"
-            rows = life.plans[record.kind].states[source].rows.get(event, ())
-            if target not in {row.to for row in rows}:
-                yield f"{record.actor} went from {source} to {target} on {event}, which nothing declares"
-        apply(image, record)
+    if record.op != "step" or actor is None or record.body["event"] == "abandoned":
+        return
+    event, source, target = record.body["event"], record.body["from"], record.body.get("to")
+    if source != actor.state:
+        yield f"{actor.path} stepped from {source} while it was in {actor.state}"
+    if all(target != row.to for row in life.plans[record.kind].states[source].rows.get(event, ())):
+        yield f"{actor.path} went from {source} to {target} on {event}, which nothing declares"
 
 
-def nothing_after_leaving(life: Evidence) -> Iterator[str]:
+def nothing_after_leaving(
+    life: Evidence, image: SessionImage, actor: ActorImage | None, record: Record
+) -> Iterator[str]:
     """M4: what an activity does counts only in the activation it belongs to, and nothing after the end."""
-    image = SessionImage()
-    for record in life.records:
-        actor = image.actors.get(record.actor)
-        if actor is None and record.op in ("step", "ran", "owed", "sent"):
+    if actor is None:
+        if record.op in ("step", "ran", "owed", "sent"):
             yield f"{record.actor} wrote {record.op} after it had ended"
-        if actor is not None and record.op == "owed":
-            activation = record.body["event"].get("activation", 0)
-            if activation != actor.activation:
-                yield f"{record.actor} owes {record.body['event']['name']} of activation {activation}"
-        if actor is not None and record.op == "ran":
-            steps = life.plans[record.kind].states[actor.state].run
-            if record.body["index"] >= len(steps):
-                yield f"{record.actor} finished a step that {actor.state} does not have"
-        apply(image, record)
+    elif record.op == "owed":
+        activation = record.body["event"].get("activation", 0)
+        if activation != actor.activation:
+            yield f"{actor.path} owes {record.body['event']['name']} of activation {activation}"
+    elif record.op == "ran" and record.body["index"] >= len(life.plans[record.kind].states[actor.state].run):
+        yield f"{actor.path} finished a step that {actor.state} does not have"
+
+
+def children_end_first(life: Evidence, image: SessionImage, actor: ActorImage | None, record: Record) -> Iterator[str]:
+    """C2: nobody ends while something below it lives, but for what is struck with it."""
+    if record.op == "step" and record.body.get("ended") and record.body["event"] != "abandoned":
+        above = f"{record.actor.rstrip('/')}/"
+        if below := [path for path in image.actors if path.startswith(above) and path != record.actor]:
+            yield f"{record.actor} ended before {', '.join(below)}"
+
+
+def limits_of_children(life: Evidence, image: SessionImage, actor: ActorImage | None, record: Record) -> Iterator[str]:
+    """C6: never more children than the file says."""
+    if record.op != "created" or (parent := record.body["parent"]) is None:
+        return
+    count = 1 + sum(1 for one in image.actors.values() if one.parent == parent and one.kind == record.kind)
+    if count > life.plans[image.actors[parent].kind].owns[record.kind]:
+        yield f"{parent} has {count} of {record.kind}"
+
+
+def ends_clean(life: Evidence, image: SessionImage, actor: ActorImage | None, record: Record) -> Iterator[str]:
+    """C1: a session that ends holds nothing, or a person wrote it off."""
+    if record.op == "step" and record.body.get("ended") and record.actor == ROOT:
+        leaked = (record.body.get("report") or {}).get("leaked")
+        if leaked and record.body["event"] != "write_off":
+            yield f"it ended with {leaked} leaks"
+
+
+def quarantine_waits(life: Evidence, image: SessionImage, actor: ActorImage | None, record: Record) -> Iterator[str]:
+    """R3: nothing but what an administrator asks for leads out of quarantine."""
+    if record.op != "step" or actor is None or "to" not in record.body:
+        return
+    plan = life.plans[actor.kind]
+    event = plan.events.get(record.body["event"])
+    if plan.states[actor.state].is_quarantine and (event is None or "admin" not in event.senders):
+        yield f"{actor.path} left {actor.state} on {record.body['event']}"
 
 
 def messages_count_once(life: Evidence) -> Iterator[str]:
     """M5: what one actor sends another counts once, and is owed to nobody who is still there at the end."""
     taken = Counter(record.body["taken"] for record in life.records if record.body.get("taken"))
     yield from (f"message {one} was taken {count} times" for one, count in taken.items() if count > 1)
-    if life.closed and life.row is not None and not life.is_ended:
+    if life.row is not None and not life.is_ended:
         left = [message for message in life.image.pending.values() if message.to in life.image.actors]
         yield from (f"{one.event.name} is still owed to {one.to}" for one in left)
 
 
 def waits_are_bounded(life: Evidence) -> Iterator[str]:
     """M7: time and one person bring every session to its end."""
-    if life.closed and life.row is not None and not life.is_ended:
-        root = life.image.actors[ROOT]
-        yield f"it is still {root.state}, whatever time and an administrator did"
+    if life.row is not None and not life.is_ended:
+        yield f"it is still {life.image.actors[ROOT].state}, whatever time and an administrator did"
 
 
 def log_tells_the_same(life: Evidence) -> Iterator[str]:
     """M8: what is kept after trimming says the same as all that ever was written."""
     if life.row is None or len(life.kept) == len(life.appends):
         return
-    whole, kept = life.image, fold(map(Record.decode, life.kept))
+    kept = fold(map(Record.decode, life.kept))
     for name in ("actors", "pending", "cause"):
-        if getattr(whole, name) != getattr(kept, name):
+        if getattr(life.image, name) != getattr(kept, name):
             yield f"{name} differ between the whole log and what trimming left of it"
-
-
-def ends_clean(life: Evidence) -> Iterator[str]:
-    """C1: whoever is at its end holds nothing, or a person wrote it off."""
-    for record in life.records:
-        is_end = record.op == "step" and record.body.get("ended") and record.actor == ROOT
-        report = record.body.get("report") if is_end else None
-        if report and report["leaked"] and record.body["event"] != "write_off":
-            yield f"it ended with {report['leaked']} leaks"
-
-
-def children_end_first(life: Evidence) -> Iterator[str]:
-    """C2: nobody ends while something below it lives, but for what is struck with it."""
-    image = SessionImage()
-    for record in life.records:
-        if record.op == "step" and record.body.get("ended") and record.body["event"] != "abandoned":
-            below = [path for path in image.actors if path.startswith(f"{record.actor.rstrip('/')}/")]
-            if record.actor in image.actors and below and below != [ROOT]:
-                yield f"{record.actor} ended before {', '.join(below)}"
-        apply(image, record)
-
-
-def limits_of_children(life: Evidence) -> Iterator[str]:
-    """C6: never more children than the file says."""
-    image = SessionImage()
-    for record in life.records:
-        apply(image, record)
-        if record.op == "created" and (parent := record.body["parent"]) is not None:
-            count = sum(1 for one in image.actors.values() if one.parent == parent and one.kind == record.kind)
-            if count > life.plans[image.actors[parent].kind].owns[record.kind]:
-                yield f"{parent} has {count} of {record.kind}"
 
 
 def begins_whole(life: Evidence) -> Iterator[str]:
@@ -163,8 +166,8 @@ def begins_whole(life: Evidence) -> Iterator[str]:
 
 
 def numbers_are_contiguous(life: Evidence) -> Iterator[str]:
-    """L1: seq is 1, 2, 3 … without holes, and revisions too (L6: nobody else wrote in between)."""
-    numbers = [decode(text)["seq"] for text in life.updates]
+    """L1: seq is 1, 2, 3 … without holes."""
+    numbers = [update["seq"] for update in life.told]
     if numbers != list(range(1, len(numbers) + 1)):
         yield f"the updates are numbered {numbers}"
 
@@ -180,13 +183,10 @@ def one_writer(life: Evidence) -> Iterator[str]:
 
 def commands_count_once(life: Evidence) -> Iterator[str]:
     """L5: each numbered command has one outcome in the log, the one its client was told."""
-    stored: dict[tuple[str, int], dict[str, Any]] = {}
-    for record in life.records:
-        if (outcome := record.body.get("outcome")) is not None:
-            cid, c, _, told = outcome
-            if (cid, c) in stored:
-                yield f"command {c} of {cid} took effect twice"
-            stored[cid, c] = told
+    outcomes = [outcome for record in life.records if (outcome := record.body.get("outcome")) is not None]
+    stored = {(cid, c): outcome for cid, c, _, outcome in outcomes}
+    if len(stored) < len(outcomes):
+        yield f"a command took effect twice; the outcomes are of {[(one[0], one[1]) for one in outcomes]}"
     for key, told in life.outcomes.items():
         kept = stored.get(key)
         if told["ok"] and kept is not None and kept["status"] not in ("done", "deferred"):
@@ -197,34 +197,44 @@ def commands_count_once(life: Evidence) -> Iterator[str]:
 
 def ends_with_session_ended(life: Evidence) -> Iterator[str]:
     """L9: session.ended is the last update, and there is exactly one."""
-    kinds = [decode(text)["kind"] for text in life.updates]
-    ends = [at for at, kind in enumerate(kinds, 1) if kind == "session.ended"]
-    if ends != ([len(kinds)] if life.is_ended else []):
-        yield f"session.ended is at {ends} of {len(kinds)}, and it is {life.image.actors[ROOT].state}"
+    ends = [at for at, update in enumerate(life.told, 1) if update["kind"] == "session.ended"]
+    if ends != ([len(life.told)] if life.is_ended else []):
+        yield f"session.ended is at {ends} of {len(life.told)}, and it is {life.image.actors[ROOT].state}"
 
 
-CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
-    "M1": (only_declared_transitions,),
-    "M4": (nothing_after_leaving,),
-    "M5": (messages_count_once,),
-    "M7": (waits_are_bounded,),
-    "M8": (log_tells_the_same,),
-    "C1": (ends_clean,),
-    "C2": (children_end_first,),
-    "C5": (begins_whole,),
-    "C6": (limits_of_children,),
-    "L1": (numbers_are_contiguous,),
-    "L5": (commands_count_once,),
-    "L6": (one_writer,),
-    "L9": (ends_with_session_ended,),
+OF_RECORDS: Final[Mapping[str, RecordCheck]] = {
+    "M1": only_declared_transitions,
+    "M4": nothing_after_leaving,
+    "C1": ends_clean,
+    "C2": children_end_first,
+    "C6": limits_of_children,
+    "R3": quarantine_waits,
+}
+OF_LIVES: Final[Mapping[str, LifeCheck]] = {
+    "M5": messages_count_once,
+    "M7": waits_are_bounded,
+    "M8": log_tells_the_same,
+    "C5": begins_whole,
+    "L1": numbers_are_contiguous,
+    "L5": commands_count_once,
+    "L6": one_writer,
+    "L9": ends_with_session_ended,
 }
 
 
 def judge(life: Evidence) -> list[Broken]:
     """Every invariant that the log of one session shows to be broken."""
-    return [
-        Broken(number, f"{life.sid}: {what}")
-        for number, checks in CHECKS.items()
-        for check in checks
-        for what in check(life)
-    ]
+    found = [Broken(number, f"{life.sid}: {what}") for number, what in _walk(life)]
+    return found + [Broken(number, f"{life.sid}: {what}") for number, check in OF_LIVES.items() for what in check(life)]
+
+
+def _walk(life: Evidence) -> Iterator[tuple[str, str]]:
+    """Go through the log once, as a restart would."""
+    image = SessionImage()
+    for record in life.records:
+        actor = image.actors.get(record.actor)
+        for number, check in OF_RECORDS.items():
+            for what in check(life, image, actor, record):
+                yield number, what
+        apply(image, record)
+    life.image = image

@@ -21,7 +21,7 @@ class FaultKind:
     within: int  # a fault is drawn for one of so many occasions
 
 
-HANDLER, STORE, STEP = 24, 40, 12
+HANDLER, STORE, TURN, STEP = 16, 24, 220, 8
 KINDS: Final[Mapping[str, FaultKind]] = {
     "handler raises": FaultKind("handler", "{} raises", HANDLER),
     "handler hangs": FaultKind("handler", "{} hangs", HANDLER),
@@ -30,19 +30,21 @@ KINDS: Final[Mapping[str, FaultKind]] = {
     "handler is slow": FaultKind("handler", "{} is slow", HANDLER),
     "handler answers nonsense": FaultKind("handler", "{} returns what is no JSON", HANDLER),
     "handler leaves a task": FaultKind("handler", "{} starts a task that never ends", HANDLER),
-    "guard raises": FaultKind("guard", "the guard {} raises", 4),
-    "probe raises": FaultKind("probe", "the probe of a {} raises", 4),
+    "guard raises": FaultKind("guard", "the guard {} raises", 2),
+    "probe raises": FaultKind("probe", "the probe of {} raises", 3),
     "store errs": FaultKind("store", "the store refuses what it is asked", STORE),
     "store errs after it wrote": FaultKind("store", "the store writes, and says that it did not", STORE),
     "store stalls": FaultKind("store", "the store stalls for {}", STORE),
-    "store tears the last write": FaultKind("turn", "the process dies while the store writes", 400),
-    "process dies": FaultKind("turn", "the process dies", 400),
+    "store tears the last write": FaultKind("turn", "the process dies while the store writes", TURN),
+    "process dies": FaultKind("turn", "the process dies", TURN),
+    "process sleeps through its successor": FaultKind("turn", "a process that slept meanwhile goes on", TURN),
     "process is told to leave": FaultKind("step", "the process is told to leave", STEP),
     "clock steps": FaultKind("step", "the clock of the machine steps by {}", STEP),
     "connection is cut": FaultKind("step", "{}'s connection is cut", STEP),
     "connection freezes": FaultKind("step", "{} neither reads nor answers any more", STEP),
     "client dials twice": FaultKind("step", "{} dials twice at once", STEP),
     "client comes back late": FaultKind("step", "{} is away for {}", STEP),
+    "asker gives up": FaultKind("step", "an administrator gives up waiting", STEP),
     "client floods": FaultKind("step", "{} sends many commands at once", STEP),
     "crowd": FaultKind("step", "more sessions are wanted than there may be", STEP),
 }

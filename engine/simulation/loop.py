@@ -36,7 +36,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     """Where one process lives, from its start to its end or its death.
 
     Callbacks run in the order in which they were given, as asyncio promises. Tasks that can go on do so in any order,
-    drawn from pick (uniform in [0, 1)); None: in theirs. turns: how many callbacks have run.
+    drawn from pick (uniform in [0, 1)); None: in the order in which they could. turns: how many callbacks have run.
     """
 
     def __init__(self, pick: Callable[[], float] | None = None, at: float = 0.0) -> None:
@@ -61,13 +61,25 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             events._set_running_loop(before)
 
     def _run(self, until: float, last: float) -> bool:
-        plain, steps, timers = self._plain, self._steps, self._timers
+        # The inside of every history: one function, and names that are looked up once.
+        plain, steps, timers, pick = self._plain, self._steps, self._timers, self._pick
         while True:
             while plain or steps:
                 if self.turns >= last:
                     return False
                 self.turns += 1
-                self._turn(self._next() if steps else plain.popleft())
+                # One of the tasks, or the first callback; each is as likely.
+                at = int(pick() * (len(steps) + bool(plain))) if pick is not None and steps else 0
+                if at == len(steps):
+                    handle = plain.popleft()
+                else:
+                    handle = steps.pop(at)
+                if handle._cancelled:
+                    continue
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except Exception as error:
+                    self.call_exception_handler({"message": "a callback raised", "exception": error})
             while timers and timers[0][2]._cancelled:
                 heapq.heappop(timers)
             if not timers or timers[0][0] > until:
@@ -76,26 +88,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self._now = max(self._now, timers[0][0])
             while timers and timers[0][0] <= self._now:
                 plain.append(heapq.heappop(timers)[2])
-
-    def _next(self) -> Handle:
-        """One of the tasks, or the first callback; each is as likely."""
-        steps = self._steps
-        if self._pick is None:
-            return self._plain.popleft() if self._plain else steps.pop(0)
-        at = int(self._pick() * (len(steps) + bool(self._plain)))
-        if at == len(steps):
-            return self._plain.popleft()
-        chosen, steps[at] = steps[at], steps[-1]
-        steps.pop()
-        return chosen
-
-    def _turn(self, handle: Handle) -> None:
-        if handle._cancelled:
-            return
-        try:
-            handle._context.run(handle._callback, *handle._args)
-        except Exception as error:
-            self.call_exception_handler({"message": "a callback raised", "exception": error})
 
     def kill(self) -> None:
         """End as a process does that is killed: nothing that waits here goes on. Code that is unwound by this finds a
@@ -123,7 +115,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         handle = Handle(0.0, callback, args, context)
         if self._is_closed:
             return handle
-        if isinstance(getattr(callback, "__self__", None), asyncio.Task):
+        if self._pick is not None and isinstance(getattr(callback, "__self__", None), asyncio.Task):
             self._steps.append(handle)
         else:
             self._plain.append(handle)

@@ -21,7 +21,7 @@ STEPS: Final = {
     "wait": 4,
 }
 STEPS_MAX: Final = 10
-FAULTS_MAX: Final = 4
+FAULTS_MAX: Final = 5
 WAITS_S: Final = (0.05, 0.3, 1.0, 4.0, 12.0, 31.0)
 _KINDS: Final = [kind for kind, weight in STEPS.items() for _ in range(weight)]
 

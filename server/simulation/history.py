@@ -21,8 +21,7 @@ from .world import Stuck, World
 ENDED: Final = 4500
 PATIENCE_S: Final = 90.0  # a store that was away is asked again after half a minute; a time-out may have to pass first
 LOOK_S: Final = 10.0
-ROUNDS_MAX: Final = 12  # in which time and an administrator bring everything to its end
-ROUND_S: Final = 30.0
+ROUNDS_S: Final = (0.5, *(30.0,) * 12)  # in which time and an administrator bring everything to its end
 
 
 def play(house: House, script: Script, failures: list[str], story: Story | None = None) -> Result:
@@ -91,13 +90,13 @@ def _all_ends(world: World) -> None:
     assert process is not None
     for person in world.everybody:
         person.hang_up()
-    for _ in range(ROUNDS_MAX):
+    for seconds in ROUNDS_S:
         live = [row.sid for row in world.disk.sessions() if row.ended_at is None]
         if not live:
             break
         for sid in live:
             _end(world, process, sid)
-        world.run(ROUND_S)
+        world.run(seconds)
     _count(world, process)
     leaving = process.leave()
     world.run(2 * GRACE_S)
@@ -124,6 +123,8 @@ def _count(world: World, process: Process) -> None:
     manager = process.manager
     if manager.created != manager.finished + manager.live:
         world.breaks("C3", f"{manager.created} created, {manager.finished} final, {manager.live} live")
+    if not manager.live and len(manager.clock) > 1:
+        world.breaks("C3", f"{len(manager.clock)} timers are armed, and nobody lives")
     is_open = [thing for thing in manager.services.get("alive", ()) if thing.is_open]
     if is_open and not manager.live and not manager.written_off_list:
         world.breaks("C1", f"{len(is_open)} things are still open, and nobody lives")

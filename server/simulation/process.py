@@ -62,6 +62,7 @@ class Process:
         self.pool = Pool(unwelcomed_max=64, unwelcomed_per_address_max=64, control_max=8, observe_max=8)
         self.leaving = Leaving(self.desk, self.pool, GRACE_S, asyncio.Event().wait)
         self.is_up = False
+        self._lines: dict[Connection, Line] = {}
         self._serving: dict[asyncio.Task[Any], None] = {}
         self._jitter = random.random
 
@@ -83,6 +84,7 @@ class Process:
             return None
         line = Line()
         connection = Connection(self.pool, self.desk, TIMING, self.loop.time, LineSocket(line), self._jitter)
+        self._lines[connection] = line
         request: Any = SimpleNamespace(transport=line)
         serving = self.loop.create_task(connection.serve(request, place))
         self._serving[serving] = None
@@ -92,7 +94,7 @@ class Process:
     @property
     def live_keys(self) -> list[tuple[str, str]]:
         """(sid, cid) of every socket that is a client's live one."""
-        live = (one for one in self.pool.connections if isinstance(one, Connection) and not one.is_stopped())
+        live = (one for one, line in self._lines.items() if not one.is_stopped() and not line.is_closing())
         return [one.key for one in live if one.key is not None]
 
     def leave(self) -> asyncio.Task[None]:

@@ -31,15 +31,9 @@ class Result:
 
 def digest(world: World) -> str:
     """The same for two histories in which the same happened, in the same order."""
-    found = blake2b(digest_size=12)
-    for sid, appends in world.disk.written.items():
-        found.update(sid.encode())
-        for append in appends:
-            found.update(REF.sub(b"", append.record))
-            for update in append.updates:
-                found.update(REF.sub(b"", update))
-    for person in world.everybody:
-        for heard in person.heard:
-            found.update(REF.sub(b"", heard.payload))
-    found.update(repr((world.turns, world.now)).encode())
-    return found.hexdigest()
+    durable = [
+        part for appends in world.disk.written.values() for one in appends for part in (one.record, *one.updates)
+    ]
+    heard = [one.payload for person in world.everybody for one in person.heard]
+    clock = repr((world.turns, world.now)).encode()
+    return blake2b(REF.sub(b"", b"\n".join([*durable, *heard, clock])), digest_size=12).hexdigest()

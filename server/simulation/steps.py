@@ -166,6 +166,16 @@ def _comes_back_late(world: World, fault: Fault) -> None:
         world.wait(seconds)
 
 
+def _asker_gives_up(world: World, fault: Fault) -> None:
+    """M6: what was asked for goes on, whole or not at all; whoever comes later finds it so."""
+    _asks_as_admin(world, Step("ask as admin", int(fault.amount * 8), fault.amount, None))
+    world.run(turns=int(fault.amount * 10))
+    waiting = [task for _, task in world.asked if not task.done()]
+    if waiting:
+        world.strikes.reach(fault.kind)
+        waiting[-1].cancel()
+
+
 def _floods(world: World, fault: Fault) -> None:
     person = _whose(world, fault)
     if person.is_welcome:
@@ -204,6 +214,7 @@ FAULTS: Final[Mapping[str, Callable[[World, Fault], None]]] = {
     "connection freezes": _freezes,
     "client dials twice": _dials_twice,
     "client comes back late": _comes_back_late,
+    "asker gives up": _asker_gives_up,
     "client floods": _floods,
     "crowd": _crowd,
 }

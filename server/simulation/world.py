@@ -28,6 +28,7 @@ TURNS_MAX: Final = 60_000  # of one wait; a history that needs more goes round i
 STARTS_MAX: Final = 30  # a store may stall for most of a minute
 START_S: Final = 2.0
 READ_S: Final = 5.0  # people look at their connections so often while time passes
+SLEEP_S_MAX: Final = 10.0
 DEAD_S: Final = 25.0 + 2 * SWEEP_S + 1.0  # when a dead peer has to be detached
 ADMIN: Final = Caller("admin", frozenset({"admin"}))
 
@@ -36,11 +37,31 @@ class Stuck(Exception):
     """The loop turns without time passing, or no process comes up."""
 
 
+class Sleeper:
+    """A process that stood still, as on a machine that was suspended, and goes on beside its successor (L6)."""
+
+    def __init__(self, process: Process, wakes_at: float) -> None:
+        self._process = process
+        self._wakes_at = wakes_at
+        self._is_awake = False
+
+    def go_on(self, world: World, turns: int) -> None:
+        if world.now < self._wakes_at:
+            return
+        if not self._is_awake:
+            self._is_awake = True
+            world.strikes.reach("process sleeps through its successor")
+        self._process.loop.run(world.now, turns)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
 class World:
     """What a script is played on. failures: what the engine logs as its own, written by whoever listens.
 
-    process: None while none runs. frozen: lines of peers that are dead, and since when. asked: what an administrator
-    waits for.
+    process: None while none runs. sleeper: one that stands still while its successor runs. frozen: lines of peers that
+    are dead, and since when. asked: what an administrator waits for.
     """
 
     def __init__(self, house: House, script: Script, failures: list[str], story: Story | None = None) -> None:
@@ -51,6 +72,7 @@ class World:
         self.broken: list[Broken] = []
         self.disk = Disk(story.written if story is not None else None)
         self.process: Process | None = None
+        self.sleeper: Sleeper | None = None
         self.frozen: list[tuple[str, Line, float]] = []
         self.asked: list[tuple[str, asyncio.Task[Outcome]]] = []
         self.now = 0.0
@@ -147,14 +169,27 @@ class World:
         is_over = process.loop.run(self.now + seconds, min(most, to_death))
         self.turns += process.loop.turns - before
         self.now = process.loop.time()
+        if self.sleeper is not None:
+            self.sleeper.go_on(self, most)
         if not is_over and death is not None and to_death <= most:
             self._die(self._deaths.pop(0))
         elif not is_over and turns is None:
             raise Stuck(f"something went on for {TURNS_MAX} turns of the loop within {seconds:g} s")
 
     def _die(self, fault: Fault) -> None:
+        if fault.kind == "process sleeps through its successor":
+            self._fall_asleep(fault)
+            return
         torn = self.lose_process(is_torn=fault.kind == "store tears the last write")
         self.strikes.reach("store tears the last write" if torn else "process dies")
+
+    def _fall_asleep(self, fault: Fault) -> None:
+        """As a machine does that swaps or is suspended: its connections stay, and it knows nothing of it (L6)."""
+        if self.sleeper is None and self.process is not None and self.process.is_up:
+            self.sleeper, self.process = Sleeper(self.process, self.now + fault.amount * SLEEP_S_MAX), None
+            self.frozen.clear()
+            self.asked.clear()
+            self.tell("the process stands still, and another is started")
 
     def wait(self, seconds: float) -> None:
         """Let time pass, with people who read and answer pings."""
@@ -171,6 +206,9 @@ class World:
 
     def disarm(self) -> None:
         """Nothing goes wrong from now on."""
+        if self.sleeper is not None:
+            self.sleeper.kill()
+            self.sleeper = None
         self.strikes.disarm()
         self._deaths.clear()
         self.tell("nothing goes wrong from now on")
@@ -213,8 +251,9 @@ class World:
 
     def verdict(self) -> Result:
         """Every invariant, asked of what is left."""
-        if self.process is not None:
-            self.lose_process()
+        for one in (self.sleeper, self.process):
+            if one is not None:
+                one.kill()
         self.broken += [Broken("M3", what) for what in self.failures]
         self.broken += [Broken("M4", what) for what in self.house.sabotage.late]
         self.failures.clear()
