@@ -12,7 +12,7 @@ NOTE ?=
 CHECK ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run play test test-fast test-long faults lint format types check diagrams docs bench screenshots lock ci clean
+.PHONY: help setup run play test test-fast test-long faults simulate lint format types check diagrams docs bench screenshots lock ci clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,8 +44,12 @@ test-fast: $(STAMP) ## the tests that take no more than a few seconds each
 faults: $(STAMP) ## the long campaigns: a bad network (200 sessions, 2 clients each, 2,000 events), 300 kill -9; ARGS="--seed 7"
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+simulate: $(STAMP) ## histories under seeded faults until one breaks a promise, told with its seed; ARGS="--lifecycle FILE"
+	@$(BIN)/steward simulate --histories 10000000 --jobs $$(getconf _NPROCESSORS_ONLN) --shrink --trace $(ARGS)
+
 test-long: $(STAMP) ## the long forms of tests: 2,000 clients and a SIGTERM, 10,000 junk connections, 2,000 histories, a failing disk
 	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "crowd or junk or promises" tests/server $(ARGS)
+	@LONG_FORMS=1 $(BIN)/python -m pytest -s --timeout 0 -k "same_history_again" tests/simulation $(ARGS)
 	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "disk_that_fails or flipped or whatever_is_damaged" tests/journal $(ARGS)
 	@LONG_FORMS=1 $(BIN)/python -m pytest -o faulthandler_timeout=3600 -k "disk_refuses" tests/server/test_wire_disk.py $(ARGS)
 

@@ -23,7 +23,7 @@ from .result import Result
 
 SLICE: Final = 250  # histories that a process plays before it reports
 OURS: Final = ("steward.actor", "steward.activity", "steward.log")
-COLLECT_EVERY: Final = 100
+COLLECT_EVERY: Final = 20  # histories
 ENOUGH: Final = 1000  # of so many histories one at least has to reach each kind of fault
 
 Build = Callable[[], House]
@@ -95,12 +95,14 @@ def play(house: House, script: Script, story: Story | None = None) -> Result:
 
 @contextmanager
 def _collecting_rarely() -> Iterator[None]:
-    """A history leaves little, all of it at once; looking for it all the time is a tenth of the work."""
+    """A history leaves little, all of it at once: look for it now and then, and not among what was there before."""
     was_on = gc.isenabled()
     gc.disable()
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         if was_on:
             gc.enable()
 

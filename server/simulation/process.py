@@ -97,6 +97,10 @@ class Process:
         live = (one for one, line in self._lines.items() if not one.is_stopped() and not line.is_closing())
         return [one.key for one in live if one.key is not None]
 
+    def serves(self, line: Line | None) -> bool:
+        """Whether this is a connection to it that is not broken."""
+        return line in self._lines.values() and not line.is_closing() if line is not None else False
+
     def leave(self) -> asyncio.Task[None]:
         """As on SIGTERM; the task ends when the process would."""
         self.is_up = False

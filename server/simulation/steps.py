@@ -48,10 +48,10 @@ def _says(world: World, step: Step) -> None:
     person = _who(world, step.who)
     if not person.has_line:
         _dial(world, person)
-    events = world.house.events_of("client")
-    name, event = events[int(step.amount * len(events))]
-    world.tell(f"{person.name} says {name}")
-    person.say(name, payload_of(event, len(person.said)))
+    if events := world.house.events_of("client"):
+        name, event = events[int(step.amount * len(events))]
+        world.tell(f"{person.name} says {name}")
+        person.say(name, payload_of(event, len(person.said)))
 
 
 def _says_again(world: World, step: Step) -> None:
@@ -111,7 +111,7 @@ def _is_told_to_leave(world: World, fault: Fault) -> None:
     if process is None or not process.is_up:
         return
     world.strikes.reach(fault.kind)
-    told = {person: person.goaways for person in world.people if person.is_welcome and person.has_line}
+    told = {person: person.goaways for person in world.people if person.is_welcome and process.serves(person.line)}
     leaving = process.leave()
     world.wait(2 * GRACE_S)
     if world.process is None:
@@ -177,10 +177,9 @@ def _asker_gives_up(world: World, fault: Fault) -> None:
 
 
 def _floods(world: World, fault: Fault) -> None:
-    person = _whose(world, fault)
-    if person.is_welcome:
+    person, events = _whose(world, fault), world.house.events_of("client")
+    if person.is_welcome and events:
         world.strikes.reach(fault.kind, person.name)
-        events = world.house.events_of("client")
         name, event = events[int(fault.amount * len(events))]
         for number in range(FLOOD):
             person.say(name, payload_of(event, number))
