@@ -277,7 +277,7 @@ class SessionManager:
         if sid in self._roster.coming or sid in self._upkeep.unsure:
             raise JournalError("the session is being brought back; try again")
         session = await self._archive.find(sid)
-        if session is None and sid not in self.unreadable:
+        if session is None and not self.is_leaving and sid not in self.unreadable:
             await self._upkeep.require_unknown(sid)
         return session
 
