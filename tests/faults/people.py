@@ -12,7 +12,7 @@ import aiohttp
 from server.dialling import Dialler
 
 UNANSWERED_MAX = 8
-PATIENCE = 1000  # times that a log is asked for what is still being worked off
+PATIENCE = 1000  # times in a row that a log is asked for what is still being worked off
 
 
 @dataclass
@@ -81,6 +81,11 @@ class Group:
 
     people: list[Person]
 
+    @property
+    def seen(self) -> int:
+        """Events and answers so far."""
+        return sum(len(one.events) + len(one.replies) for one in self.people)
+
     async def live(self) -> None:
         first, *others = self.people
         meeting = asyncio.ensure_future(first.live())
@@ -116,8 +121,8 @@ async def whole_log(http: aiohttp.ClientSession, url: str, sid: str, token: str,
             assert answer.status == 200, await answer.text()
             page = (await answer.json())["events"]
         events += page
+        asked = 0 if page else asked + 1
         if not page:
-            asked += 1
             assert asked < PATIENCE, f"of {until} messages {len(events)} events came: {events[-3:]}"
             await asyncio.sleep(0.01)
     return events
