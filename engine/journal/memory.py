@@ -120,8 +120,8 @@ class MemoryStore:
 class MemoryJournal(QueuedJournal):
     """What is queued in one turn of the loop is durable in the next. Faults for tests: hold, release, fail_next."""
 
-    def __init__(self) -> None:
-        self._memory = MemoryStore()
+    def __init__(self, store: MemoryStore | None = None) -> None:
+        self._memory = store or MemoryStore()
         super().__init__(self._memory)
         self._jobs: deque[Job] = deque()
         self._is_woken = False

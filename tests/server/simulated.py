@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
 from aiohttp import WSMessage, WSMsgType
 
-from engine.journal.base import Journal
+from engine.journal.base import Append, Journal
+from engine.journal.changes import Head
+from engine.journal.memory import MemoryStore
 from engine.kept import LogLimits
 from engine.machine import LifecycleMachine
 from engine.sessions import SessionManager
@@ -37,10 +40,11 @@ class Server:
         journal: Journal,
         data: Path,
         log_limits: LogLimits | None = None,
+        idle_memory_s: float | None = None,
     ) -> None:
         settings = Settings.model_construct(open=True, data=data)
         self.timing = Timing()
-        self.manager = SessionManager(machines, journal, log_limits=log_limits)
+        self.manager = SessionManager(machines, journal, log_limits=log_limits, idle_memory_s=idle_memory_s)
         self.desk = Desk(self.manager, Credentials(settings, None))
         self.pool = Pool(unwelcomed_max=64, unwelcomed_per_address_max=64, control_max=8, observe_max=8)
         self.leaving = Leaving(self.desk, self.pool, 10.0, asyncio.Event().wait)
@@ -66,10 +70,17 @@ class Server:
         now = asyncio.get_running_loop().time
         connection = Connection(self.pool, self.desk, self.timing, now, LineSocket(line))
         request: Any = SimpleNamespace(transport=line)
-        serving = asyncio.ensure_future(connection.serve(request, self.pool.admit(ADDRESS)))
+        serving = asyncio.ensure_future(self._serve(connection, request))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
         return line
+
+    async def _serve(self, connection: Connection, request: Any) -> None:
+        unwelcomed = self.pool.admit(ADDRESS)
+        try:
+            await connection.serve(request, unwelcomed)
+        finally:
+            unwelcomed.give_back()
 
     async def stop(self) -> None:
         await self.leaving.run()
@@ -87,11 +98,24 @@ class Server:
         await asyncio.wait({self.sweep, *self._serving})
 
 
+class WholeStore(MemoryStore):
+    """Remembers what was trimmed away, to judge by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: defaultdict[str, list[bytes]] = defaultdict(list)
+
+    def extend(self, append: Append, before: Head, after: Head) -> None:
+        super().extend(append, before, after)
+        self.told[append.sid] += append.updates
+
+
 class Truth:
     """What anybody has ever seen: for one (sid, epoch, seq) it can only be this."""
 
     def __init__(self) -> None:
         self.events: dict[tuple[str, str, int], bytes] = {}
+        self.snaps: list[tuple[int, dict[str, Any]]] = []
 
     def see(self, sid: str, epoch: str, seq: int, payload: bytes) -> None:
         known = self.events.setdefault((sid, epoch, seq), payload)
@@ -182,9 +206,11 @@ class Client:
             self.send(command)
 
     def _on_snap(self, frame: dict[str, Any], payload: bytes) -> None:
-        assert self._owes_snap, "a snapshot that nobody announced"
+        assert self._owes_snap or frame["seq"] > self.seq, "a snapshot that nobody announced, and that tells nothing"
         self._owes_snap = False
+        self._truth.snaps.append((frame["seq"], frame["data"]))
         self.seq = self.base = frame["seq"]
+        self.is_over = "ended" in frame["data"]
         self.snaps += 1
 
     def _on_ev(self, frame: dict[str, Any], payload: bytes) -> None:

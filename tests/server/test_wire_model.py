@@ -26,18 +26,27 @@ from hypothesis.stateful import (
 )
 
 from engine.admission import SLOW_S
+from engine.codec import encode
+from engine.errors import JournalError
 from engine.journal.memory import MemoryJournal
+from engine.kept import LogLimits
 from engine.testing.rig import machines
 from engine.testing.virtual import VirtualLoop
+from engine.upkeep import QUIET_LOOK_S
+from engine.view import View
 from server.auth import digest_of
 from server.desk import Right
+from server.outbox import SNAP_BYTES_MAX
 from tests.server import wire_handlers
 from tests.server.conftest import LIFECYCLE
 from tests.server.long import size
-from tests.server.simulated import Client, Line, Server, Truth
+from tests.server.simulated import Client, Line, Server, Truth, WholeStore
 
 MACHINES = machines(LIFECYCLE.read_text().replace("connections: 4", "connections: 16"), wire_handlers)
-WINDOW_S, DEAD_S = 30.0, 25.0
+DEAD_S = 25.0
+LOG_LIMITS = LogLimits(events=24)
+IDLE_MEMORY_S = 2.0
+REBUILT_MAX = 2  # in the life of a process; more often it is done after longer and longer pauses
 UP = ("initializing", "active", "reconnecting")
 T = TypeVar("T")
 
@@ -49,14 +58,15 @@ class Wire(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.journal = MemoryJournal()
+        self.store = WholeStore()
+        self.journal = MemoryJournal(self.store)
         self.truth = Truth()
         self.token = secrets.token_urlsafe(32)
         self.clients = [Client(self.truth, self.token, cid) for cid in ("a", "b")]
         self.clients.append(Client(self.truth, self.token, "", role="observe"))
         self.others: list[Line] = []
         self.is_held = False
-        self.live_max = 0
+        self.rebuilt = 0
         self.runner: Any = None
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -72,8 +82,9 @@ class Wire(RuleBasedStateMachine):
         self.dial(0, create=True)
 
     def open(self) -> None:
+        self.rebuilt = 0
         self.runner = asyncio.Runner(loop_factory=VirtualLoop)
-        self.server = Server(MACHINES, self.journal, Path())
+        self.server = Server(MACHINES, self.journal, Path(), LOG_LIMITS, IDLE_MEMORY_S)
         self.run(self.server.start())
 
     # What clients do.
@@ -181,12 +192,16 @@ class Wire(RuleBasedStateMachine):
     @rule()
     def dead_peers_are_found(self) -> None:
         """L10: 25 s after the last byte, and nobody else is."""
+        for client in self.clients:
+            client.read()
+        living = [client for client in self.clients if client.is_welcome]
         for _ in range(6):
             self.run(asyncio.sleep((DEAD_S + 1) / 6))
             for client in self.clients:
                 client.read()
             self.settle()
         assert all(line.is_closing() for line in self.others)
+        assert all(client.is_welcome or client.is_over for client in living)
         self.others.clear()
 
     @precondition(lambda self: not self.is_held)
@@ -211,7 +226,7 @@ class Wire(RuleBasedStateMachine):
             one.dial(self.run(self._accept()))
             self.settle()
             one.read()
-            assert (one.close, one.is_welcome) == (4300, False)
+            assert (one.close, one.is_welcome) == (4300, False), one.close
 
     @precondition(lambda self: not self.is_held)
     @rule(number=st.integers(0, 1), is_sure=st.integers(0, 3))
@@ -246,6 +261,56 @@ class Wire(RuleBasedStateMachine):
         self.journal.release()
         self.is_held = False
         self.run(asyncio.sleep(1))
+        self.settle()
+
+    @precondition(lambda self: not self.is_held)
+    @rule(number=st.integers(0, 1), times=st.integers(1, 3))
+    def the_store_fails(self, number: int, times: int) -> None:
+        """L5, M2: what was not written is asked for again until it is; nobody is told before."""
+        client = self.dial(number, create=True)
+        client.read()
+        self.journal.fail_next(JournalError("the disk reports an error"), times)
+        self.speaks(number, 2)
+        self.run(asyncio.sleep(2))
+        self.store.failures.clear()
+        self.settle()
+
+    @precondition(lambda self: not self.is_held and self.rebuilt < REBUILT_MAX)
+    @rule()
+    def a_session_is_rebuilt(self) -> None:
+        """L3, L5: a fault of the engine costs its clients a dial."""
+        self.rebuilt += 1
+        self.run(self._fail())
+        self.run(asyncio.sleep(1))
+        self.settle()
+        for client in self.clients:
+            client.read()
+
+    async def _fail(self) -> None:
+        session = await self._find()
+        if session is not None:
+            session.fail(RuntimeError("a fault of the engine"))
+
+    @precondition(lambda self: not self.is_held)
+    @rule()
+    def everybody_is_away_for_a_while(self) -> None:
+        """L8: long enough for the session to leave memory, and too short for its window to end."""
+        for number in range(len(self.clients)):
+            self.hangs_up(number)
+        self.run(self._leave_memory())
+        self.settle()
+
+    async def _leave_memory(self) -> None:
+        await asyncio.sleep(IDLE_MEMORY_S)
+        self.server.manager._upkeep.look_soon()
+        await asyncio.sleep(QUIET_LOOK_S)
+
+    @rule(number=st.integers(0, 1))
+    def somebody_talks_much(self, number: int) -> None:
+        """L4: more than the log keeps, so that who is behind has lost their place."""
+        self.speaks(number, LOG_LIMITS.events)
+        self.run(asyncio.sleep(1))
+        self.clients[number].read()
         self.settle()
 
     @rule()
@@ -321,7 +386,7 @@ class Wire(RuleBasedStateMachine):
         self.run(asyncio.sleep(2))
         self.settle()
         session = self.run(self._find())
-        log = self.run(self._log(session))
+        log = self.store.told[session.sid]
         for client in self.clients:
             client.read()
             if not client.is_over:
@@ -330,6 +395,8 @@ class Wire(RuleBasedStateMachine):
             assert not client.unanswered, "every command is answered"
         for (_, _, seq), payload in self.truth.events.items():
             assert payload == b'{"t":"ev",' + log[seq - 1][1:], "L2: what anybody has seen is in the log"
+        for seq, data in self.truth.snaps:
+            assert data == seen_at(log, seq), "L3: a snapshot tells what the events before it come to"
         said = [event["data"]["text"] for event in map(json.loads, log) if event["kind"] == "agent.message"]
         assert len(said) == len(set(said)), "L5: nothing twice"
         for client in self.clients[:2]:
@@ -340,8 +407,33 @@ class Wire(RuleBasedStateMachine):
         ends = [n for n, event in enumerate(map(json.loads, log), 1) if event["kind"] == "session.ended"]
         assert ends == ([len(log)] if session.is_ended else []), "L9"
 
-    async def _log(self, session: Any) -> list[bytes]:
-        return [update for _, update in await session.log.read(0, 1_000_000)]
+
+def seen_at(log: list[bytes], seq: int) -> Any:
+    """What a client sees that has applied all events up to a number."""
+    view = View()
+    for text in log[:seq]:
+        view.apply(text)
+    return json.loads(encode(view.shown(SNAP_BYTES_MAX)))
+
+
+def test_a_lost_answer_is_given_again() -> None:
+    """L5: the outcome is in the log, whatever becomes of connection and process before it is read."""
+    wire = Wire()
+    wire.begin()
+    client = wire.clients[0]
+    try:
+        for lose in (client.hang_up, wire.the_process_is_killed, wire.a_session_is_rebuilt):
+            client.read()
+            wire.speaks(0, 3)
+            assert client.line is not None
+            client.line.to_client.clear()
+            lose()
+            wire.dials_again(0, reads=True)
+            wire.settle()
+            client.read()
+            assert sorted(client.outcomes) == sorted(client.said)
+    finally:
+        wire.teardown()
 
 
 def test_promises_hold_whatever_happens() -> None:
