@@ -24,6 +24,7 @@ from .frames import Create
 
 TOKENS_PER_SESSION_MAX: Final = 64
 HELLOS_WAITING_MAX: Final = 1024
+NO_ADMIN: Final = f"this takes the role {ADMIN}"
 log = logging.getLogger("steward.desk")
 
 
@@ -81,11 +82,22 @@ class Desk:
         return caller
 
     async def is_admin(self, auth: str | None) -> bool:
-        """Whether these are an administrator's credentials; with --open nobody's are."""
+        """Whether these are an administrator's credentials; with --open nobody's are. Raises Fault("forbidden") if
+        they are valid, and somebody else's."""
         if self.credentials.is_open:
             return False
         caller = await self.credentials.caller(auth)
-        return caller is not None and ADMIN in caller.roles
+        if caller is not None and ADMIN not in caller.roles:
+            raise Fault("forbidden", NO_ADMIN)
+        return caller is not None
+
+    async def require_admin(self, auth: str | None) -> None:
+        """Raises Fault("forbidden") for credentials, or a session's token, that are valid and do not reach so far, and
+        Fault("no_valid_token") for all others."""
+        if await self.is_admin(auth):
+            return
+        is_token = auth is not None and await self.manager.token(digest_of(auth)) is not None
+        raise Fault("forbidden", NO_ADMIN) if is_token else Fault("no_valid_token")
 
     async def caller_of(self, right: Right, auth: str | None) -> Caller:
         """Who comes with a right to a session: whoever auth says, else the session's own user, without any role.

@@ -106,8 +106,7 @@ class Http:
         return json({**self._spec.model_dump(mode="json", exclude_defaults=True), "pictures": pictures})
 
     async def sessions(self, request: web.Request) -> web.Response:
-        if not await self._desk.is_admin(bearer(request.headers)):
-            raise Fault("no_valid_token")
+        await self._patience.wait(self._desk.require_admin(bearer(request.headers)))
         manager = self._desk.manager
         live: list[Session | Sleeper] = [*manager.sessions(), *manager.asleep()]
         return json({"sessions": [view_of(session) for session in live]})

@@ -134,8 +134,7 @@ class Transfers:
     @asynccontextmanager
     async def _one(self, request: web.Request) -> AsyncIterator[Place]:
         """One call of an administrator, of at most AT_ONCE_MAX."""
-        if not await self._desk.is_admin(bearer(request.headers)):
-            raise Fault("no_valid_token")
+        await self._patience.wait(self._desk.require_admin(bearer(request.headers)))
         if len(self._taken) >= AT_ONCE_MAX:
             raise Fault("overloaded", f"{AT_ONCE_MAX} sessions are being copied already; come again later")
         place = Place(self._taken)

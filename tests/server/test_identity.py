@@ -286,7 +286,9 @@ async def test_users_of_a_provider_create_sessions(serving: Any, provider: Provi
     assert await refused.closed() == 4300
 
     status, _ = await wire.call("GET", "/v1/sessions", good)
-    assert status == 401, "the list of all sessions is for the role admin"
+    assert status == 403, "the list of all sessions is for the role admin"
+    status, _ = await wire.call("GET", f"/v1/sessions/{welcome['sid']}", good)
+    assert status == 403, "so are other people's sessions; one's own is opened by its token"
     admin = signed(provider.keys[0], now=time.time(), roles=["admin"])
     status, listed = await wire.call("GET", "/v1/sessions", admin)
     assert (status, [one["user"] for one in listed["sessions"]]) == (200, ["ann"])
