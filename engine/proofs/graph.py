@@ -56,7 +56,11 @@ class Choice:
 
 @dataclass
 class Life:
-    """One kind: its machine, what was compiled of it, and its graph. below: the kinds it owns."""
+    """One kind: its machine, what was compiled of it, and its graph. below: the kinds it owns.
+
+    refused: states and events of which it is proved that something may be held when they lead to an end. The engine
+    refuses that; what comes then is `failed`, and the next time limit.
+    """
 
     machine: Machine
     plan: KindPlan
@@ -64,6 +68,7 @@ class Life:
     is_root: bool
     below: tuple[Life, ...] = ()
     entries: tuple[str, ...] = ()  # states in which an actor may begin, or come back from an older file
+    refused: frozenset[tuple[str, str]] = frozenset()
     choices: dict[str, dict[str, Choice]] = field(default_factory=dict)
     overtaken: dict[Path, tuple[str, str]] = field(default_factory=dict)  # time limits that never come: state, event
     on_failing: dict[str, Choice] = field(init=False)  # also where only a final state that is not clean could fail
@@ -76,10 +81,10 @@ class Life:
             self.choices[name] = {event: choice for event, choice in found.items() if choice.ways}
         self.on_failing = {name: choices["failed"] for name, choices in self.choices.items() if "failed" in choices}
         for name in self.machine.states:
-            if not self.may_fail(name):
-                self.choices[name].pop("failed", None)
             for event in self._overtaken(name):
                 self.overtaken[self.choices[name].pop(event).path] = name, event
+            if not self.may_fail(name):
+                self.choices[name].pop("failed", None)
 
     # What is written down
 
@@ -148,7 +153,7 @@ class Life:
         return True
 
     def _choice(self, name: str, event: str, rows: tuple[Transition, ...], path: Path) -> Choice:
-        taken = self.guards.taken(rows)
+        taken = self.guards.taken(rows, event)
         ways = tuple(
             Way(name, event, row.to, row, numbered(path, index, len(rows)))
             for index, row in enumerate(rows)
@@ -157,9 +162,7 @@ class Life:
         can_fail = any(self.guards.can_raise(row.when) for row in rows) or any(
             not is_built_in("action", step.ref.name) for way in ways for step in way.row.do
         )
-        # Nobody comes after `failed`: there a guard that raises does not hold, and so neither it nor its opposite.
-        asked = [row for row in rows if event != "failed" or not self.guards.can_raise(row.when)]
-        return Choice(event, path, ways, self.guards.covers(asked) and len(ways) == sum(taken), can_fail)
+        return Choice(event, path, ways, self.guards.covers(rows, event) and len(ways) == sum(taken), can_fail)
 
     def _overtaken(self, name: str) -> list[str]:
         """Time limits of a state that another one, which surely leaves it, always comes before."""
@@ -173,8 +176,7 @@ class Life:
         choice = self.choices[name].get(event)
         if choice is None or not choice.is_sure or choice.can_fail:
             return False
-        # A final state may refuse to be entered while something is held; then the next limit has its turn.
-        return all(way.target is not None and not self.state(way.target).final for way in choice.ways)
+        return (name, event) not in self.refused and all(way.target is not None for way in choice.ways)
 
     def _is_already(self, name: str, event: str, row: Transition) -> bool:
         """What the engine answers with `already`: a clean-up is left by its own end; where it is, it is."""
@@ -190,10 +192,15 @@ class Life:
 
     def fails_by(self, name: str, events: Container[str]) -> bool:
         """Whether `failed` can come of the activity, or of one of these events."""
-        if any(self.step_may_fail(step) for step in self.state(name).run):
-            return True
-        choices = self.choices[name].values()
-        return any(choice.can_fail for choice in choices if choice.event in events and choice.event != "failed")
+        return any(map(self.step_may_fail, self.state(name).run)) or self.fails_beside_run(name, events)
+
+    def fails_beside_run(self, name: str, events: Container[str]) -> bool:
+        """Whether `failed` can come of one of these events, which are the actor's own."""
+        choices = [choice for event, choice in self.choices[name].items() if event in events and event != "failed"]
+        return any(self._fails(choice) for choice in choices if choice.ways[0].is_own)
+
+    def _fails(self, choice: Choice) -> bool:
+        return choice.can_fail or (choice.ways[0].source, choice.event) in self.refused
 
     def step_may_fail(self, step: Step) -> bool:
         """A clean-up fails if something leaks, and be it a task that a handler left behind; of an owned kind the full

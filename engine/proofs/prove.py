@@ -7,7 +7,7 @@ story, and a file without findings has none. What handlers acquire and release i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..diagnostics import Places
@@ -17,7 +17,8 @@ from ..spec import Spec
 from .composition import composition_findings
 from .findings import Finding, Placed, placed
 from .graph import Life
-from .holds import hold_findings
+from .growth import growth_findings
+from .holds import hold_findings, refused
 from .lengths import Lengths, lengths
 from .loops import loop_findings
 from .rounds import round_findings
@@ -29,6 +30,7 @@ PROOFS: Final[tuple[Callable[[Life], Iterator[Finding]], ...]] = (
     wait_findings,
     round_findings,
     hold_findings,
+    growth_findings,
     loop_findings,
     composition_findings,
 )
@@ -64,5 +66,9 @@ def lives(spec: Spec, registry: Registry) -> dict[str, Life]:
         renamed = tuple(dict.fromkeys(spec.renamed.get(kind, {}).values()))
         below = tuple(found[child] for child in machine.owns)
         entries = tuple(dict.fromkeys((machine.initial, *renamed)))
-        found[kind] = Life(machine, plan, registry, kind in spec.roots, below, entries)
+        life = Life(machine, plan, registry, kind in spec.roots, below, entries)
+        # What is refused at an end may lead to other ends, so look again until there is nothing new.
+        while not (known := refused(life)) <= life.refused:
+            life = replace(life, refused=known | life.refused, choices={}, overtaken={})
+        found[kind] = life
     return found

@@ -52,7 +52,9 @@ def _endless(life: Life) -> Iterator[Finding]:
 
 def _never_taken(life: Life) -> Iterator[Finding]:
     for row in listed(life.machine):
-        for taken, (path, transition) in zip(life.guards.taken(row.transitions), row.numbered(), strict=True):
+        for taken, (path, transition) in zip(
+            life.guards.taken(row.transitions, row.event), row.numbered(), strict=True
+        ):
             if not taken:
                 what = "its guard never holds" if len(row.transitions) == 1 else "an earlier entry always holds then"
                 where = row.event or path[-2]
