@@ -54,7 +54,7 @@ class Choice:
     can_fail: bool
 
 
-@dataclass
+@dataclass(eq=False)
 class Life:
     """One kind: its machine, what was compiled of it, and its graph. below: the kinds it owns.
 

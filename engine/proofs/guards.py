@@ -45,8 +45,8 @@ class Guards:
 
     def taken(self, rows: Sequence[Transition], event: str = "") -> list[bool]:
         """Of each row of an event's list whether there is any case in which it is the first that holds."""
-        table = self._table(rows, event)
-        if table is None or all(row.when is None for row in rows):
+        table = self._table(rows, event) if any(row.when is not None for row in rows) else None
+        if table is None:
             return _plainly_taken(rows)
         is_taken = [False] * len(rows)
         for case in table.cases():

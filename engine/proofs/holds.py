@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from ..document import Path, show
 from .findings import Finding
@@ -11,6 +13,8 @@ from .graph import CHILDREN, Life, Way
 from .stories import Move, Story
 from .tracking import Tracked
 from .waits import is_surely_left
+
+TRACKED_MAX: Final = 64  # kinds of one file that are not followed a second time
 
 
 def hold_findings(life: Life) -> Iterator[Finding]:
@@ -24,6 +28,7 @@ def refused(life: Life) -> frozenset[tuple[str, str]]:
     return frozenset((one.way.source, one.way.event) for one in _unclean(life, _tracked(life)))
 
 
+@lru_cache(maxsize=TRACKED_MAX)
 def _tracked(life: Life) -> list[Tracked]:
     return [Tracked(life, kind) for kind in _kinds(life)]
 
