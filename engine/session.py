@@ -137,8 +137,8 @@ class Session:
         """Take a place. Raises LimitExceeded if the file's `connections` are all taken (C6)."""
         return self.attachments.attach(role, self.root.plan.limits.connections if self.root is not None else None)
 
-    def _log_grew(self) -> None:
-        self._directory.trimmer.look(self)
+    def _log_grew(self, now: float) -> None:
+        self._directory.trimmer.look(self, now)
 
     def _connected(self) -> None:
         if self.root is not None and not self.is_ended:

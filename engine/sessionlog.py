@@ -62,7 +62,7 @@ class SessionLog:
         self.first_rev = row.first_rev
         self.trimmed = row.trimmed  # the last update that is gone
         self.kept = Kept()
-        self._on_grown: Callable[[], None] | None = None
+        self._on_grown: Callable[[float], None] | None = None
         self.is_closed = row.ended_at is not None  # the record of the end is in its order
         self.streams = Streams()
         self._journal = journal
@@ -107,7 +107,7 @@ class SessionLog:
         self._count(record, append, told)
         return commit
 
-    def count_on(self, kept: Kept, on_grown: Callable[[], None]) -> None:
+    def count_on(self, kept: Kept, on_grown: Callable[[float], None]) -> None:
         """Go on from what was counted when the log was read back, and call after each commit; it may not raise."""
         self.kept, self._on_grown = kept, on_grown
 
@@ -117,7 +117,7 @@ class SessionLog:
         if self._fresh is not None and len(self._fresh) < FRESH_RECORDS_MAX:
             self._fresh.append(append.record)
         if self._on_grown is not None:
-            self._on_grown()
+            self._on_grown(record.at)
 
     @contextmanager
     def collecting(self) -> Iterator[deque[bytes]]:
@@ -228,7 +228,7 @@ class SessionLog:
 
     def lowest_cursor(self) -> int:
         """Up to where every reader that said so has read."""
-        return min((cursor() for cursor in self._cursors.values()), default=self.head)
+        return min([cursor() for cursor in self._cursors.values()], default=self.head)
 
     def watch_notes(self, callback: Callable[[str, Mapping[str, Any]], None]) -> Callable[[], None]:
         """Call back with each note; returns how to stop it. Who comes while the store is away is told so at once."""

@@ -44,9 +44,9 @@ class Trimmer:
         self._raised: dict[str, float] = {}  # sid -> the share of the limits at which it is tried again
         self._is_working = False
 
-    def look(self, session: Session) -> None:
+    def look(self, session: Session, now: float) -> None:
         """Called after every commit: put the session in line if its log is over a limit. Never waits."""
-        if session.sid not in self._waiting and self._is_due(session):
+        if session.sid not in self._waiting and self._is_due(session, now):
             self._waiting[session.sid] = session
             if not self._is_working:
                 self._is_working = True
@@ -57,13 +57,13 @@ class Trimmer:
         here = {session.sid: session for session in sessions}
         self._raised = {sid: share for sid, share in self._raised.items() if sid in here}
         for session in here.values():
-            self.look(session)
+            self.look(session, session.clock.now())
 
-    def _is_due(self, session: Session) -> bool:
+    def _is_due(self, session: Session, now: float) -> bool:
         if session.log.is_closed:
             return False
         raised = self._raised.get(session.sid) if self._raised else None
-        return _is_over(session, self._limits if raised is None else self._limits.scaled(raised))
+        return _is_over(session, self._limits if raised is None else self._limits.scaled(raised), now)
 
     async def _work(self) -> None:
         try:
@@ -92,7 +92,7 @@ class Trimmer:
         if why:
             log.warning("the log of %s is not trimmed now: %s", session.sid, why, extra={"sid": session.sid})
         raised = self._raised.pop(session.sid, 1.0)
-        if why or _is_over(session, self._limits):
+        if why or _is_over(session, self._limits, session.clock.now()):
             self._raised[session.sid] = raised + AGAIN_SHARE
 
     async def _trim(self, session: Session) -> None:
@@ -119,7 +119,7 @@ class Trimmer:
     async def _cut(self, session: Session, view: View) -> tuple[int, float | None]:
         """Take the updates that have to go into view; (their bytes, when the first that stays was written)."""
         written, left, now = session.log, self._left, session.clock.now()
-        last = written.head if _is_over(session, self._held) else min(written.head, written.lowest_cursor())
+        last = written.head if _is_over(session, self._held, now) else min(written.head, written.lowest_cursor())
         gone = 0
         while view.seq < last:
             for seq, text in await written.read(view.seq, min(PAGE, last - view.seq)):
@@ -150,6 +150,6 @@ class Trimmer:
         return written.append(record, trim=Trim(records=written.rev + 1, updates=view.seq)).durable
 
 
-def _is_over(session: Session, limits: LogLimits) -> bool:
+def _is_over(session: Session, limits: LogLimits, now: float) -> bool:
     written = session.log
-    return written.kept.is_over(limits, written.seq - written.trimmed, session.clock.now())
+    return written.kept.is_over(limits, written.seq - written.trimmed, now)

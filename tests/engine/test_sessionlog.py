@@ -158,6 +158,20 @@ async def test_what_is_kept_for_late_readers_is_bounded_in_bytes_too() -> None:
 
 
 @in_virtual_time
+async def test_what_everybody_connected_has_read_is_not_kept() -> None:
+    """L11: of thousands of idle sessions whose readers are all at the end; who comes late reads the store (L3)."""
+    life, cursor = await Life.begin(), 0
+    stop = life.log.watch(lambda: None, lambda: cursor)
+    for text, cursor, kept in (("1", 0, [1]), ("2", 0, [1, 2]), ("3", 1, [2, 3]), ("4", 3, [4])):  # noqa: B007
+        await life.log.append(record(), updates(text)).durable
+        assert [seq for seq, _ in life.log._tail] == kept
+    stop()
+    await life.log.append(record(), updates("5")).durable
+    assert [seq for seq, _ in life.log._tail] == [4, 5]  # nobody is connected: for whoever comes back
+    assert await life.texts() == ["1", "2", "3", "4", "5"]
+
+
+@in_virtual_time
 async def test_a_read_never_shows_what_is_not_durable() -> None:
     """L2: whatever the store answers, only what it has called durable is told."""
 
