@@ -12,7 +12,6 @@ from ..errors import JournalError
 from .queued import Job, QueuedJournal, Store, run_changes, run_reads
 
 JOBS_TOGETHER_MAX: Final = 512  # one transaction; more would make the first of them wait longer than they save
-JOBS_HANDED_MAX: Final = JOBS_TOGETHER_MAX // 2  # at once, so that what is taken on top stays within it
 CLOSE_WAIT_S: Final = 10.0
 JOIN_WAIT_S: Final = 1.0  # the thread has said that it is at its end
 THREAD_NAME: Final = "steward-journal"
@@ -84,8 +83,8 @@ class ThreadedJournal(QueuedJournal):
 
     def _hand_over(self) -> None:
         asked, self._asked = self._asked, []
-        for first in range(0, len(asked), JOBS_HANDED_MAX):
-            self._queue.put(asked[first : first + JOBS_HANDED_MAX])
+        if asked:
+            self._queue.put(asked)
 
     # From here on: in the thread.
 
@@ -120,10 +119,14 @@ class ThreadedJournal(QueuedJournal):
         is_last = False
         while not is_last:
             jobs, is_last = _take(queue)
-            # Changes first: a long read must not delay what was asked with it. Their verdicts go out at once.
-            for verdicts in (run_changes(self._store, jobs), run_reads(jobs)):
-                if verdicts:
-                    _tell(loop, self._settle, verdicts)
+            for first in range(0, len(jobs), JOBS_TOGETHER_MAX):
+                self._run(loop, jobs[first : first + JOBS_TOGETHER_MAX])
+
+    def _run(self, loop: asyncio.AbstractEventLoop, jobs: list[Job]) -> None:
+        # Changes first: a long read must not delay what was asked with it. Their verdicts go out at once.
+        for verdicts in (run_changes(self._store, jobs), run_reads(jobs)):
+            if verdicts:
+                _tell(loop, self._settle, verdicts)
 
 
 def _take(queue: SimpleQueue[list[Job] | None]) -> tuple[list[Job], bool]:
@@ -133,7 +136,7 @@ def _take(queue: SimpleQueue[list[Job] | None]) -> tuple[list[Job], bool]:
     while asked is not None:
         jobs += asked
         # This thread is the only one that takes, so what is counted is there.
-        if len(jobs) > JOBS_TOGETHER_MAX - JOBS_HANDED_MAX or queue.empty():
+        if len(jobs) >= JOBS_TOGETHER_MAX or queue.empty():
             return jobs, False
         asked = queue.get_nowait()
     return jobs, True
