@@ -267,7 +267,8 @@ async def _run(settings: Settings, stopper: Stopper, announce: Callable[[Served]
 def _wait_for_children_without_threads() -> None:
     """Python 3.11 starts a thread for every child process and waits until it runs, which on a busy machine holds up
     the loop for as long as the watchdog lets a handler; later versions use the kernel's descriptors by themselves."""
-    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+    is_asyncios_own = isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)  # uvloop takes no watcher
+    if is_asyncios_own and sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
         watcher = asyncio.PidfdChildWatcher()
         watcher.attach_loop(asyncio.get_running_loop())
         asyncio.set_child_watcher(watcher)
