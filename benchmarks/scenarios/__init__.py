@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..scenario import Scenario
-from . import actor, engine, growth, histories, lives, restart, start, storm, wire
+from . import actor, check, engine, growth, histories, lives, restart, start, storm, wire
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
     engine.SCENARIO,
@@ -16,6 +16,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     lives.LIFE,
     lives.TEARDOWN,
     growth.SCENARIO,
+    check.SCENARIO,
     histories.SCENARIO,
     restart.SCENARIO,
     start.SCENARIO,
