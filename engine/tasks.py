@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
+from .errors import Refused
+
 T = TypeVar("T")
 log = logging.getLogger("steward.tasks")
 
@@ -186,7 +188,10 @@ class EngineTasks:
 
     def _over(self, task: asyncio.Task[Any]) -> None:
         del self._tasks[task]
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Refused):  # the sender's, who is told
+            log.info("%s was refused: %s", task.get_name(), error)
+        elif error is not None:
             log.error("%s failed: %s", task.get_name(), error)
 
     async def end(self, timeout_s: float) -> None:

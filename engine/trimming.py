@@ -109,6 +109,8 @@ class Trimmer:
         # From here to the append nothing may wait: the image is that of the last record.
         if not written.is_closed and not session.is_gone:
             await asyncio.shield(self._write(session, reading.image, reading.view, gone, oldest_at))
+            done = "the log of %s is trimmed up to update %d"
+            log.info(done, session.sid, reading.view.seq, extra={"sid": session.sid})
 
     async def _follow(self, reading: Reading, written: SessionLog) -> None:
         """Read what is in the log's order now."""
@@ -146,7 +148,6 @@ class Trimmer:
         oldest_at = oldest_at if oldest_at is not None or not update_bytes else now
         body = body_of(image, view, update_bytes, oldest_at)
         record = Record("snapshot", ROOT, session.kind, now, body)
-        log.info("the log of %s is trimmed up to update %d", session.sid, view.seq, extra={"sid": session.sid})
         return written.append(record, trim=Trim(records=written.rev + 1, updates=view.seq)).durable
 
 

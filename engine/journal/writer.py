@@ -158,3 +158,4 @@ def _resolve(future: asyncio.Future[None], problem: Exception | None) -> None:
         future.set_result(None)
     else:
         future.set_exception(problem)
+        future.exception()  # told to whoever waits, if anybody still does

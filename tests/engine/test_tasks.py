@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from engine.errors import Refused
 from engine.tasks import (
+    EngineTasks,
     HandlerExit,
     call_owned,
     current_owner,
@@ -355,3 +357,20 @@ def test_a_task_that_never_ends_is_not_kept_with_its_owner() -> None:
         references = loop.run_until_complete(main())
     gc.collect()
     assert [reference() for reference in references] == [None, None]
+
+
+@in_virtual_time
+async def test_what_the_sender_did_wrong_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """They are told; an operator who reads of an error looks for one."""
+    caplog.set_level("INFO", "steward.tasks")
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    tasks = EngineTasks()
+    await asyncio.wait({tasks.start(fail(Refused("exists", "it is here already")), "import")})
+    await asyncio.wait({tasks.start(fail(RuntimeError("a bug")), "upkeep")})
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [
+        ("INFO", "import was refused: it is here already"),
+        ("ERROR", "upkeep failed: a bug"),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import sqlite3
@@ -354,3 +355,20 @@ async def test_a_checkpoint_that_fails_at_the_close_loses_nothing(disk: FaultyDi
     disk.fails_write = None
     await journal.open()
     assert await journal.updates("s.one", 0, 9) == [(1, b"a")]
+
+
+async def test_a_failure_to_open_that_nobody_waits_for_is_no_noise(path: Path) -> None:
+    """A signal while a damaged file is looked at: the interpreter would tell of an error that nobody has asked for."""
+    noise: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: noise.append(context))
+    path.parent.mkdir()
+    path.write_bytes(b"dear diary\n" * 1000)
+    journal = SqliteJournal(path)
+    opening = asyncio.create_task(journal.open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait({opening})
+    await journal.close()
+    del journal, opening
+    gc.collect()
+    assert noise == []
