@@ -34,7 +34,8 @@ class Slots:
 
     def next_ms(self) -> int:
         """Milliseconds from now."""
-        offset_s = min(next(self._numbers) / HELLOS_PER_S, SPREAD_S_MAX - SUCCESSOR_START_S)
+        # More than fit in come round again: all at the last moment would be the storm.
+        offset_s = next(self._numbers) / HELLOS_PER_S % (SPREAD_S_MAX - SUCCESSOR_START_S)
         return round((SUCCESSOR_START_S + offset_s) * 1000)
 
 
@@ -79,7 +80,8 @@ class Leaving:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S + 1):
                 await self._pool.wait_fewer(1)
-        log.log(level, "leaving: %d connections did not answer the close", len(self._pool.connections))
+        if self._pool.connections:
+            log.log(level, "leaving: %d connections did not answer the close", len(self._pool.connections))
 
     async def _let_sessions_go(self, manager: SessionManager) -> None:
         """They get the grace but for its end, and a second signal ends it."""
