@@ -48,7 +48,7 @@ simulate: $(STAMP) ## histories under seeded faults until one breaks a promise, 
 	@$(BIN)/steward simulate --histories 10000000 --jobs $$(getconf _NPROCESSORS_ONLN) --shrink --trace $(ARGS)
 
 test-long: $(STAMP) ## the long forms of tests: 2,000 clients and a SIGTERM, 10,000 junk connections, 2,000 histories, a failing disk
-	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "crowd or junk or promises" tests/server $(ARGS)
+	@LONG_FORMS=1 $(BIN)/python -m pytest -s -o timeout=3600 -o faulthandler_timeout=3600 -k "crowd or junk or promises" tests/server $(ARGS)
 	@LONG_FORMS=1 $(BIN)/python -m pytest -s --timeout 0 -k "same_history_again" tests/simulation $(ARGS)
 	@LONG_FORMS=1 $(BIN)/python -m pytest -s -k "disk_that_fails or flipped or whatever_is_damaged" tests/journal $(ARGS)
 	@LONG_FORMS=1 $(BIN)/python -m pytest -o faulthandler_timeout=3600 -k "disk_refuses" tests/server/test_wire_disk.py $(ARGS)

@@ -146,8 +146,11 @@ class Intake:
         is_new = not self.outcomes.knows(command.cid) and command.cid not in self._cids
         # After the end nothing is stored any more, so that a client's first numbers may well be missing then.
         is_missing = is_new and command.c != 1 and not self._session.is_ended
-        if self.outcomes.is_forgotten(command.cid, command.c) or is_missing:
+        if self.outcomes.is_forgotten(command.cid, command.c):
             return Outcome("refused", "forgotten", f"the outcome of number {command.c} is not kept any more")
+        if is_missing:
+            text = f"of this cid nothing is known, so number {command.c} may have come before; a new one begins with 1"
+            return Outcome("refused", "forgotten", text)
         return None
 
     def refuse(self, item: Item, refused: Refused) -> None:

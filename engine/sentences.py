@@ -23,7 +23,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "string_unicode": "has to be text that UTF-8 can carry",
     "int_type": _WHOLE,
     "int_parsing": _WHOLE,
-    "int_parsing_size": _WHOLE,
+    "int_parsing_size": "is far too large a number",
     "int_from_float": _WHOLE,
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,6 @@ from .cli_options import PROBLEMS, client_options, fail, say
 from .plain import plain
 
 PAUSE_MAX_S: Final = 5.0  # nobody watches a night go by
-VIEW_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 @click.command()
@@ -47,6 +47,8 @@ def replay(
 
     from .lives import events_of
 
+    if speed is not None and math.isnan(speed):
+        raise click.BadParameter("nan is no speed", param_hint="--speed")
     begin: dict[str, Any] = {}  # how everything stood before the first event, if older ones are gone
 
     def gone(seq: int, stood: dict[str, Any]) -> None:
@@ -62,6 +64,8 @@ def replay(
         fail(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    if view is not None and last is not None and view["seq"] < last:
+        say(f"steward: the last event is {view['seq']}; there is no {last}", err=True)
     if view is None:
         fail(f"{sid} has no event yet" if last is None else f"{sid} has no event up to {last}", PROBLEMS)
     say(json.dumps(view, indent=2) if as_json else "\n".join(_standing(view)))
@@ -99,13 +103,13 @@ def _folded(events: Iterator[dict[str, Any]], begin: dict[str, Any]) -> dict[str
     """How everything stands after the events; None if there are none. begin: what they begin with, once the first is
     read, if older ones are gone."""
     from engine.codec import encode
-    from engine.view import View
+    from engine.view import STORED_BYTES_MAX, View
 
     first = next(events, None)
     view = View.from_json(begin) if begin else View()
     for event in [] if first is None else itertools.chain([first], events):
         view.apply(encode(event))
-    return {"seq": view.seq, **view.shown(VIEW_BYTES_MAX)} if view.seq else None
+    return {"seq": view.seq, **view.shown(STORED_BYTES_MAX)} if view.seq else None
 
 
 def _standing(view: dict[str, Any]) -> Iterator[str]:

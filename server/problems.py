@@ -138,9 +138,17 @@ async def _answer(gate: Gate, request: web.Request, handler: Handler) -> web.Str
         return answer
     except web.HTTPException as error:
         title = HTTPStatus(error.status).phrase
-        answer = problem(error.status, title.lower().replace(" ", "_"), title, error.text or "")
+        answer = problem(error.status, title.lower().replace(" ", "_"), title, _detail(error))
         if "Allow" in error.headers:
             answer.headers["Allow"] = error.headers["Allow"]
         return answer
     except Exception as error:
         return problem_of(fault_of(error, log, request.match_info.get("sid")))
+
+
+def _detail(error: web.HTTPException) -> str:
+    """What the library's own text does not say: it repeats the status."""
+    if error.status == HTTPStatus.NOT_FOUND:
+        return "nothing is served at this path; /v1/openapi.json has the calls that there are"
+    text = error.text or ""
+    return "" if text.startswith(f"{error.status}: ") else text

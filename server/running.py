@@ -13,6 +13,7 @@ from engine.journal.files import what_helps
 from .app import Served, serve
 from .calling import called
 from .checking import advice
+from .cli_options import KEY_VARIABLE
 from .config import DEFAULT_TEAMS, Settings
 from .stopping import Stopper
 
@@ -64,10 +65,10 @@ def run(
 
 def how_to_go_on(settings: Settings, suffix: str) -> Iterator[str]:
     """Commands that work as they stand there: nobody is an operator with --open, and API keys are nowhere on disk."""
-    rest = suffix + (" --key KEY" if settings.has_users else "")
-    commands = {f"{called()} play{rest}": "a game of chess in another terminal"} if GAME in settings.teams else {}
+    begin = f"{KEY_VARIABLE}=… {called()}" if settings.has_users else called()  # --key would show it to everybody here
+    commands = {f"{begin} play{suffix}": "a game of chess in another terminal"} if GAME in settings.teams else {}
     if not settings.open:
-        commands[f"{called()} sessions{rest}"] = "what lives here"
+        commands[f"{begin} sessions{suffix}"] = "what lives here"
     width = max((len(command) for command in commands), default=0)
     for number, (command, what) in enumerate(commands.items()):
         yield f"{'' if number else 'Next:':6} {command:{width}}    {what}"

@@ -232,4 +232,4 @@ def test_what_serve_suggests_works_there() -> None:
     assert "steward sessions --data d " in text
     assert "sessions  " not in "\n".join(how_to_go_on(load({"open": True}), ""))
     keys = [{"user": "ann", "sha256": "a" * 64}]
-    assert "steward play --key KEY " in "\n".join(how_to_go_on(load({"api_keys": keys}), ""))
+    assert "STEWARD_KEY=… steward play " in "\n".join(how_to_go_on(load({"api_keys": keys}), ""))

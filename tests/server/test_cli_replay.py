@@ -54,6 +54,13 @@ async def test_it_stops_where_it_is_told_to(wire: Wire) -> None:
         assert (stood["seq"], stood["state"]) == (move["seq"], move["data"]["to"])
 
 
+async def test_a_number_that_is_not_there_yet_is_said(wire: Wire) -> None:
+    sid = await lived(wire)
+    done = await run(wire, "replay", sid, "--to", "99999")
+    assert (done.exit_code, "there is no 99999" in done.output) == (0, True)
+    assert (await run(wire, "replay", sid, "--speed", "nan")).exit_code == 2
+
+
 async def test_pauses_are_those_of_the_life_divided_by_the_speed(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most PAUSE_MAX_S each: nobody watches a night go by."""
     sid = await lived(wire)

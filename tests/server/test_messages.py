@@ -296,7 +296,7 @@ def test_a_port_in_use_is_named_with_what_to_do(folder: Path) -> None:
 
 # HTTP: (method, path, secret, options) -> status, code, and what the answer says.
 CALLS: Final = (
-    ("GET", "/v1/nope", None, {}, 404, "not_found", ()),
+    ("GET", "/v1/nope", None, {}, 404, "not_found", ("nothing is served at this path", "/v1/openapi.json")),
     ("PUT", "/v1/sessions", None, {}, 405, "method_not_allowed", ()),
     ("POST", "/v1/sessions", KEY, {"data": "x"}, 415, "not_json", ("application/json",)),
     (
