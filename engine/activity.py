@@ -70,7 +70,7 @@ class Activity:
             self._actor.activity_ended(Event(name, payload, origin="self", activation=self._activation))
 
     async def _steps(self) -> tuple[str, dict[str, Any]]:
-        start = self._resume_at()
+        start, last = self._resume_at(), len(self._plan.run) - 1
         result = self._ran.get(start - 1)
         for index, call in enumerate(self._plan.run[start:], start=start):
             if self.life.is_over:
@@ -79,7 +79,8 @@ class Activity:
                 result = await self._step(call)
             except HandlerFailed as failure:
                 return "failed", {"error": show_failure(failure), **self._with_report()}
-            self._actor.step_ran(index, result)
+            if index < last:
+                self._actor.step_ran(index, result)  # after the last, `done` says so, in the same turn
         return "done", {"result": result, **self._with_report()}
 
     def _with_report(self) -> dict[str, Any]:
