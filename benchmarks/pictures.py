@@ -77,7 +77,7 @@ def _growth(scenario: Mapping[str, Any]) -> str:
         return ""
     ends = [at for points in lines.values() for at, _ in points]
     most = max(2.0, *(value for points in lines.values() for _, value in points))
-    marks = [(float(at), f"{at:,}") for at in (100, 1_000, 10_000, 50_000)]
+    marks = [(float(at), f"{at:,}") for at in (100, 1_000, 10_000, 100_000)]
     across = Axis("live sessions (logarithmic)", min(ends), max(ends), marks, is_log=True)
     halves = [(n / 2, f"{n / 2:g}") for n in range(int(most * 2) + 1)]
     up = Axis("processor time of one, relative to 100 sessions", 0, most, halves)

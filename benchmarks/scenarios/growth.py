@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..scenario import Bar, Measure, Scenario, Side, python
 
-COUNTS = (100, 1_000, 10_000, 50_000)
+COUNTS = (100, 1_000, 10_000, 50_000, 100_000)
 NAMES = {count: f"{count:,} live sessions" for count in COUNTS}
 FEW, MANY = NAMES[100], NAMES[50_000]
 COSTS = (("event_s", "one event"), ("timer_s", "one timer"), ("look_s", "the monitor's look at one"))
@@ -20,6 +20,7 @@ SCENARIO = Scenario(
     ),
     measures=(
         *(Measure(key, title, "s") for key, title in COSTS),
+        Measure("create_s", "one created", "s"),
         Measure("session_bytes", "memory of one", "bytes"),
         Measure("tasks", "tasks", "count"),
     ),

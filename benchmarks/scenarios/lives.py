@@ -46,6 +46,7 @@ TEARDOWN = Scenario(
     ),
     measures=(
         Measure("all_s", "until all have ended", "s"),
+        Measure("cpu_s", "processor time of it", "s"),
         Measure("leaks", "leaks", "count"),
         Measure("sessions", "sessions", "count"),
     ),

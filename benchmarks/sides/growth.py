@@ -40,12 +40,13 @@ class Crowd:
         self._count = count
         self._random = random.Random(count)
 
-    async def fill(self) -> float:
-        """Bytes for each."""
+    async def fill(self) -> dict[str, float]:
+        """What each takes: bytes, and processor time to create it."""
         await self.manager.start()
-        before = resident()
+        before, began = resident(), process_time()
         self.sids = [(await self.manager.create()).sid for _ in range(self._count)]
-        return (resident() - before) / self._count
+        spent = process_time() - began
+        return {"session_bytes": (resident() - before) / self._count, "create_s": spent / self._count}
 
     async def events(self) -> int:
         for sid in self._random.choices(self.sids, k=EVENTS):
@@ -72,13 +73,13 @@ def _nothing() -> None:
 
 async def main(count: int) -> None:
     crowd = Crowd(count)
-    size = await crowd.fill()
+    filled = await crowd.fill()
     tasks = len(asyncio.all_tasks())
 
     async def play() -> dict[str, float]:
         works = {"event_s": crowd.events, "timer_s": crowd.timers, "look_s": crowd.monitor}
         found = {name: await seconds_of(work) for name, work in works.items()}
-        return {**found, "session_bytes": size, "tasks": tasks}
+        return {**found, **filled, "tasks": tasks}
 
     await serve_async(play, "session-steward")
 
