@@ -2,13 +2,8 @@
 
 The engine's actors read its `plan`; the rest of the library (add_model, triggers, introspection, markup, diagrams)
 reads states, events and transitions made from the same rows. The only door to transitions.
-Differences from the stock class, on purpose: guards stop at the first False; callbacks run one after another, in
-order; a second trigger of a model waits for the first instead of cancelling it; cancelling a caller does not cancel a
-transition half-way, and CancelledError is never turned into False; an error in on_enter restores the source state;
-errors in finalize_event are raised; transitions of unknown states are refused; no `to_<state>()` short cuts, whatever
-auto_transitions says (the library's mixins always pass it on as True); where no callback can suspend, they all run in
-the caller's task and context, and the library's logger says nothing. A callback that waits for a trigger of another
-model whose callback waits for the first model waits for ever; with the stock class they would cut each other short.
+It does what the stock class does, with the differences that docs/transitions.md lists. (No `to_<state>()` whatever
+auto_transitions says: the library's mixins always pass it on as True.)
 """
 
 from __future__ import annotations

@@ -33,6 +33,14 @@ def guards() -> st.SearchStrategy[list[bool | str]]:
     return st.tuples(st.lists(st.just(True), max_size=2), last).map(lambda parts: [*parts[0], *parts[1]])
 
 
+def unless(given: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """For the same reason only behind conditions that all hold."""
+    lists = st.sampled_from([[], [False], [True], [False, True]])
+    return lists.map(
+        lambda asked: {**given, "unless": asked if all(one is True for one in given["conditions"]) else []}
+    )
+
+
 transitions = st.fixed_dictionaries(
     {
         "trigger": st.sampled_from(EVENTS),
@@ -43,7 +51,7 @@ transitions = st.fixed_dictionaries(
         "before": callbacks,
         "after": callbacks,
     }
-)
+).flatmap(unless)
 machines = st.fixed_dictionaries(
     {
         "transitions": st.lists(transitions, min_size=1, max_size=8),
@@ -100,6 +108,7 @@ class Life:
     def transition(self, number: int, given: dict[str, Any]) -> dict[str, Any]:
         conditions = [self.guard(f"{number} guard {n}", kind) for n, kind in enumerate(given["conditions"])]
         lists = {name: self.callbacks(f"{number} {name}", given[name]) for name in ("prepare", "before", "after")}
+        lists["unless"] = [self.guard(f"{number} unless {n}", kind) for n, kind in enumerate(given["unless"])]
         return {**{name: given[name] for name in ("trigger", "source", "dest")}, "conditions": conditions, **lists}
 
     def callbacks(self, where: str, kinds: list[str]) -> list[Any]:
@@ -179,7 +188,7 @@ def straight_machines(guards: st.SearchStrategy[list[bool | str]], on_enter: Any
             "conditions": guards,
             **dict.fromkeys(("prepare", "before", "after"), straight),
         }
-    )
+    ).flatmap(unless)
     lists = ("prepare_event", "before_state_change", "after_state_change", "on_final")
     return st.fixed_dictionaries(
         {
