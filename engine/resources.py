@@ -15,7 +15,6 @@ from .probes import BUILT_IN_PROBES
 from .spec import Limits
 
 LIMITED: Final = ("tasks", "files", "processes", "memory")
-UNBOUNDED: Final = (None,) * len(LIMITED)
 
 log = logging.getLogger("steward.resources")
 
@@ -39,27 +38,22 @@ class Ledger:
     """Counts of one actor and all below it, each bounded by what the file declares."""
 
     # A slot for each of LIMITED, and the limits where they are: two tables would be 460 bytes an actor.
-    __slots__ = ("_limits", "_on_over", "_parent", "files", "memory", "processes", "tasks")
+    __slots__ = ("_most", "_on_over", "_parent", "files", "memory", "processes", "tasks")
 
     def __init__(self, limits: Limits, parent: Ledger | None, on_over: Callable[[str, bool], None]) -> None:
-        self._limits = limits
+        self._most = limits.of_holdings
         self._parent = parent
-        bounds = (limits.tasks, limits.files, limits.processes, limits.memory)
-        self._on_over = _nobody if bounds == UNBOUNDED else on_over
+        self._on_over = on_over if self._most else _nobody
         self.tasks = self.files = self.processes = self.memory = 0
 
     @property
     def counts(self) -> dict[str, int]:
         return {what: getattr(self, what) for what in LIMITED}
 
-    def _most(self, what: str) -> int | None:
-        most: int | None = getattr(self._limits, what)
-        return most
-
     def require(self, what: str, count: int = 1) -> None:
         """Raises LimitExceeded if this or any above has no room for it."""
         for ledger in self._chain():
-            most = ledger._most(what)
+            most = ledger._most.get(what)
             if most is not None and getattr(ledger, what) + count > most:
                 raise LimitExceeded(what, most)
 
@@ -84,7 +78,7 @@ class Ledger:
         self._on_over = _nobody
 
     def _tell(self, what: str, before: int, now: int) -> None:
-        most = self._most(what)
+        most = self._most.get(what)
         if most is not None and (now > most) != (before > most):
             self._on_over(what, now > most)
 

@@ -6,6 +6,7 @@ loader.py makes them from text; machine.py compiles them. Durations are seconds,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -111,6 +112,12 @@ class Limits(Model):
     files: int | None = None
     processes: int | None = None
     memory: int | None = None
+
+    @cached_property
+    def of_holdings(self) -> Mapping[str, int]:
+        """What of this bounds an actor's holdings; made once for all actors of a kind."""
+        declared = {"tasks": self.tasks, "files": self.files, "processes": self.processes, "memory": self.memory}
+        return {what: most for what, most in declared.items() if most is not None}
 
 
 class Health(Model):
