@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -14,6 +15,7 @@ from engine.actor import Actor
 from engine.session import Session
 from engine.sessions import SessionManager
 from engine.state import ActorImage
+from server.cli import YOUNG_OBJECTS_MAX
 
 COUNT = 2000
 
@@ -64,6 +66,8 @@ SIDES: dict[str, Callable[[], Awaitable[Cost]]] = {"slots": slots, "actor": acto
 
 
 async def main(name: str) -> None:
+    gc.set_threshold(YOUNG_OBJECTS_MAX)  # as a server does
+
     async def play() -> dict[str, float]:
         return (await SIDES[name]()).plain()
 

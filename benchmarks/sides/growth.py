@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from benchmarks.nothing import NoJournal
 from benchmarks.sides.serving import PAGE
 from benchmarks.worker import serve_async
 from engine.sessions import SessionManager
+from server.cli import YOUNG_OBJECTS_MAX
 
 EVENTS: Final = 2000
 TIMERS: Final = 20_000
@@ -72,6 +74,7 @@ def _nothing() -> None:
 
 
 async def main(count: int) -> None:
+    gc.set_threshold(YOUNG_OBJECTS_MAX)  # as a server does
     crowd = Crowd(count)
     filled = await crowd.fill()
     tasks = len(asyncio.all_tasks())

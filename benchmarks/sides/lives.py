@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import sys
@@ -25,6 +26,7 @@ from engine.machine import compile_machines
 from engine.registry import Registry
 from engine.session import Session
 from engine.sessions import SessionManager
+from server.cli import YOUNG_OBJECTS_MAX
 from server.config import HANDLER_MODULES
 
 TOGETHER: Final = 20  # lives at the same time
@@ -176,6 +178,7 @@ async def tear_down(name: str) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(YOUNG_OBJECTS_MAX)  # as a server does; for the reference too
     logging.disable(logging.CRITICAL)  # what hostile agents are told of is not what is measured
     sys.unraisablehook = lambda unraisable: None  # they say so once more when they are collected
     name = sys.argv[1]
