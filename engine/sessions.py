@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import random
 import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from .admission import Admission
 from .archive import RETENTION_S, Archive
@@ -25,6 +24,7 @@ from .health import SessionHealthMonitor
 from .intake import NOT_SERVED
 from .journal.base import Journal, SessionRow, TokenRow
 from .machine import LifecycleMachine, only_root, plan_of
+from .names import new_epoch, new_sid
 from .observer import Observer
 from .plan import KindPlan
 from .records import ROOT, Caller, Command, Event, Origin, Outcome
@@ -41,8 +41,6 @@ from .transfer import Transfer
 from .trimming import LogLimits, Trimmer
 from .upkeep import Upkeep
 from .watchdog import Watchdog
-
-SID_BYTES: Final = 16
 
 log = logging.getLogger("steward.sessions")
 
@@ -201,8 +199,8 @@ class SessionManager:
             raise refused
         self._roster.places.reserve(user)
         try:
-            sid = "s." + base64.b32encode(self._token_bytes(SID_BYTES)).decode().lower().rstrip("=")
-            row = SessionRow(sid, user, self._token_bytes(6).hex(), self.clock.now())
+            sid = new_sid(self._token_bytes)
+            row = SessionRow(sid, user, new_epoch(self._token_bytes), self.clock.now())
             right = token(sid) if callable(token) else token
             content = {**(data or {}), "roles": sorted(roles)}
             making = self._tasks.start(self._make(row, content, right), f"{sid} create")

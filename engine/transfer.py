@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
@@ -14,6 +13,7 @@ from .errors import Fenced, JournalError, Refused, Violation
 from .founding import Founded, forked, imported
 from .house import House
 from .journal.base import Journal, SessionRow, TokenRow
+from .names import new_epoch, new_sid
 from .parcel import PARCEL_BYTES_MAX, Parcel, ParcelError, unpack
 from .revival import bring_up
 from .roster import Roster
@@ -129,7 +129,7 @@ class Transfer:
     async def _take_in(self, text: bytes) -> Session:
         # In a thread: megabytes of JSON would hold up every other session.
         parcel = await asyncio.to_thread(unpack, text)
-        epoch = self._token_bytes(6).hex()
+        epoch = new_epoch(self._token_bytes)
         founded = await asyncio.to_thread(imported, parcel, self._house.plans, self._house.clock.now(), epoch)
         await self._refuse_known(founded)
         if founded.row.ended_at is None:
@@ -142,9 +142,9 @@ class Transfer:
 
     async def _fork(self, sid: str, at: int | None, token: Callable[[str], TokenRow]) -> tuple[Session, int]:
         parcel = await read_parcel(self._journal, sid)
-        new = "s." + base64.b32encode(self._token_bytes(16)).decode().lower().rstrip("=")
+        new = new_sid(self._token_bytes)
         now = self._house.clock.now()
-        row = SessionRow(new, parcel.row.user, self._token_bytes(6).hex(), now)
+        row = SessionRow(new, parcel.row.user, new_epoch(self._token_bytes), now)
         number = parcel.row.seq if at is None else at
         founded = await asyncio.to_thread(forked, parcel, number, row, token(new), self._house.plans, now)
         return await self._begin(founded), founded.row.seq

@@ -18,6 +18,7 @@ from typing import Any, Final
 import apsw
 
 from ..errors import Corrupt, JournalError
+from ..names import new_epoch
 from . import schema
 from .base import PLACE_LAST
 from .changes import Head
@@ -30,7 +31,6 @@ from .schema import place
 SESSIONS_TOGETHER: Final = 64  # in one transaction of the new file
 GAP_MAX: Final = 1_000_000  # rows looked for one by one between those that are found from both ends
 UNREADABLE: Final = (apsw.Error, *DAMAGE)
-EPOCH_BYTES: Final = 6
 CUT: Final = (
     "the -wal is damaged: the last commits are lost, of whatever sessions; each one saved has a new epoch, so that its "
     "clients know, and a token that was revoked of late may open its session again"
@@ -224,7 +224,7 @@ def _begun_anew(session: Row) -> Row:
     """Its log may be shorter than what its clients have seen, and goes on with other events under the same numbers: a
     new epoch tells them so (L4)."""
     number, sid, user, _, created_at, ended_at, _ = session
-    row = (number, sid, user, secrets.token_hex(EPOCH_BYTES), created_at, ended_at)
+    row = (number, sid, user, new_epoch(secrets.token_bytes), created_at, ended_at)
     return (*row, of_row(*row))
 
 
