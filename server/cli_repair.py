@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .cli_options import PROBLEMS, UNREADABLE, config_option, fail, settings_of
+from .cli_options import PROBLEMS, UNREADABLE, config_option, fail, say, settings_of
 
 if TYPE_CHECKING:
     from engine.journal.salvage import Salvaged
@@ -52,7 +52,7 @@ def repair(path: Path | None, out: Path | None, as_json: bool, config: Path | No
                                "rights_lost": saved.rights_lost}, indent=2))  # fmt: skip
     else:
         for line in _said(source, saved):
-            click.echo(line)
+            say(line)
     if not saved.whole:
         fail(f"{source} cannot be repaired: there is no whole session in it", UNREADABLE)
     sys.exit(PROBLEMS if saved.lost or saved.rights_lost else 0)
