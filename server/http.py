@@ -121,6 +121,8 @@ class Http:
 
     async def session(self, request: web.Request) -> web.Response:
         session = (await self._right(request)).session
+        if session.log.is_closed:
+            await self._patience.wait(_end_entered(session))
         told = {**view_of(session), **_standing(session), "actors": _actors(session), "report": session.report}
         await self._patience.wait(session.log.landed())
         return json(told)
@@ -311,6 +313,12 @@ def view_of(session: Session | Sleeper) -> dict[str, Any]:
         "is_ended": isinstance(session, Session) and session.is_ended,
         "created_at": round(session.created_at, 3),
     }
+
+
+async def _end_entered(session: Session) -> None:
+    """Memory follows the record of an end once that is durable: till then it tells another state than its log."""
+    await session.log.landed()
+    await asyncio.shield(session.ended)
 
 
 def _standing(session: Session) -> dict[str, Any]:
