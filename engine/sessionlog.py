@@ -32,18 +32,8 @@ class SessionLog:
 
     __slots__ = (
         *("sid", "epoch", "fence", "rev", "seq", "head", "first_rev", "trimmed", "kept", "is_closed", "last"),
-        *(
-            "streams",
-            "_journal",
-            "_admission",
-            "_backlog",
-            "_on_failure",
-            "_on_grown",
-            "_fresh",
-            "_tail",
-            "_tail_bytes",
-        ),
-        *("_watchers", "_note_watchers", "_cursors", "_number", "_has_told_degraded"),
+        *("streams", "_journal", "_admission", "_backlog", "_on_failure", "_on_grown", "_fresh", "_tail"),
+        *("_tail_bytes", "_watchers", "_note_watchers", "_cursors", "_number", "_has_told_degraded"),
     )
 
     def __init__(
