@@ -10,6 +10,7 @@ from .codec import decode, encode
 from .errors import UnknownFormat
 
 RECORD_VERSION: Final = 1
+UNDECIDED: Final = ("busy", "store_unavailable", "leaving")  # codes of refusals
 ROOT: Final = "/"  # the path of a session's root actor; children are /team, /team/arbiter
 
 Origin = Literal["client", "admin", "parent", "child", "engine", "self"]
@@ -102,6 +103,12 @@ class Outcome:
     @property
     def ok(self) -> bool:
         return self.status in ("done", "deferred")
+
+    @property
+    def is_undecided(self) -> bool:
+        """Nothing is stored of it, and the same command may come again. What a handler failed of is decided, whatever
+        it calls it, and so is all that was found stored."""
+        return self.status == "refused" and self.code in UNDECIDED and not self.is_duplicate
 
     def to_json(self) -> dict[str, Any]:
         told = (

@@ -141,7 +141,7 @@ def _defer(actor: Actor, item: Item) -> None:
     if item.is_offer:
         return
     if actor.mailbox.is_full and not item.event.id:
-        _note_taken(actor, item, Outcome("refused", "busy", "too many events wait already; try again later"))
+        _note_taken(actor, item, Outcome("failed", "busy", "too many events wait already"))
         return
     outcome = Outcome("deferred")
     kept = replace(item.event, id=f"d{actor.session.log.rev + 1}")

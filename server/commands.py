@@ -107,7 +107,7 @@ class Commands:
         self._follow(order.cmd.c, self._session.intake.turn_away(order.cmd.name, command, refused))
 
     def _follow(self, c: int, outcome: asyncio.Future[Outcome]) -> None:
-        if outcome.done() and outcome.result().code in frames.UNDECIDED:
+        if outcome.done() and outcome.result().is_undecided:
             # At once, not when it is answered: the store may be well again before the next is begun.
             self._note_undecided(c)
         self._in_flight.add(outcome)
@@ -141,7 +141,7 @@ class Commands:
             command=Command(self._cid, cmd.c, order.digest),
             is_late=None if order.expires_at is None else partial(self._is_late, order),
         )
-        if outcome.done() and outcome.result().code == "busy":
+        if outcome.done() and (found := outcome.result()).is_undecided and found.code == "busy":
             return False
         self._follow(cmd.c, outcome)
         return True
@@ -157,7 +157,7 @@ class Commands:
             # again and sends it again, unchanged.
             self._stop(Fault("store_unavailable", outcome.message, retry_ms=STORE_RETRY_MS))
         else:
-            if outcome.code not in frames.UNDECIDED:
+            if not outcome.is_undecided:
                 self._undecided.discard(c)  # another copy of it was decided meanwhile, so it does not come again
             self._outbox.result(outcome.seq, frames.res(c, outcome))
 

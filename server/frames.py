@@ -176,8 +176,7 @@ def ev(update: bytes) -> bytes:
     return b'{"t":"ev",' + update[1:]
 
 
-UNDECIDED: Final = ("busy", "store_unavailable", "leaving")  # nothing is stored of it: the same c may come again …
-RETRY_MS: Final = 1000  # … but not at once
+RETRY_MS: Final = 1000  # until a command that nothing was decided about may come again
 
 
 def res(c: int, outcome: Outcome) -> bytes:
@@ -191,7 +190,7 @@ def res(c: int, outcome: Outcome) -> bytes:
     fields["val"] = value
     if not outcome.ok:
         fields["err"] = {"code": outcome.code or outcome.status, "msg": outcome.message}
-        if outcome.code in UNDECIDED:
+        if outcome.is_undecided:
             fields["err"]["retry_ms"] = RETRY_MS
     fields["dup"] = True if outcome.is_duplicate else None
     return frame("res", **fields)

@@ -87,7 +87,7 @@ def problem_of_outcome(outcome: Outcome, **more: Any) -> web.Response:
     """An event that was refused or failed."""
     code = outcome.code or outcome.status
     status = 500 if outcome.status == "failed" and code not in OUTCOME_STATUS else OUTCOME_STATUS.get(code, 409)
-    retry_ms = 1000 if status in (429, 503) else None
+    retry_ms = 1000 if status in (429, 503) and outcome.status == "refused" else None
     return problem(status, code, f"the event was {outcome.status}", outcome.message, retry_ms=retry_ms, **more)
 
 

@@ -12,7 +12,6 @@ from engine.codec import decode, encode
 
 from .line import Line
 
-UNDECIDED: Final = ("busy", "store_unavailable", "leaving")
 UNANSWERED_MAX: Final = 60  # below the 64 that a client may have
 
 
@@ -134,4 +133,4 @@ class Person:
 
 def is_decided(frame: dict[str, Any]) -> bool:
     """Whether it is a command's outcome, and not the word that there is none yet."""
-    return frame["t"] == "res" and frame.get("err", {}).get("code") not in UNDECIDED
+    return frame["t"] == "res" and "retry_ms" not in frame.get("err", {})

@@ -12,6 +12,7 @@ import aiohttp
 from server.dialling import Dialler
 
 UNANSWERED_MAX = 8
+UNHEARD_MAX = 64  # said, and not yet repeated by the worker: two people's fit into its mailbox
 PATIENCE = 1000  # times in a row that a log is asked for what is still being worked off
 
 
@@ -29,6 +30,7 @@ class Person:
     last: int = 0
     drops: int = 0
     _begun: int = 0
+    _heard: int = 0
 
     async def live(self) -> None:
         """Until every command is answered."""
@@ -51,7 +53,11 @@ class Person:
                     return
 
     async def _say_more(self) -> None:
-        while self._begun < len(self.texts) and self._begun - len(self.replies) < UNANSWERED_MAX:
+        while (
+            self._begun < len(self.texts)
+            and self._begun - len(self.replies) < UNANSWERED_MAX
+            and self._begun - self._heard < UNHEARD_MAX
+        ):
             text = self.texts[self._begun]
             self._begun += 1
             await self.dialler.command("say", {"text": text})
@@ -68,6 +74,7 @@ class Person:
                 assert frame["seq"] == self.last + 1, "L3: a hole, or twice"
                 self.last = frame["seq"]
                 self.events[self.last] = {name: value for name, value in frame.items() if name != "t"}
+                self._heard += str(frame["data"].get("text", "")).startswith(self.name)
             case "res":
                 assert frame["c"] not in self.replies, "an answer twice"
                 self.replies[frame["c"]] = frame

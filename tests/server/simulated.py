@@ -28,7 +28,6 @@ from server.protocol import Timing
 from server.simulation.line import Line, LineSocket
 
 ADDRESS: Final = "192.0.2.1"
-UNDECIDED: Final = ("busy", "store_unavailable", "leaving")
 
 
 class Server:
@@ -226,7 +225,7 @@ class Client:
 
     def _on_res(self, frame: dict[str, Any], payload: bytes) -> None:
         c, code = frame["c"], frame.get("err", {}).get("code")
-        if code in UNDECIDED:
+        if "retry_ms" in frame.get("err", {}):
             self.told.append(f"res: {code}")
             return
         outcome = {name: value for name, value in frame.items() if name != "dup"}

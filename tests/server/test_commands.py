@@ -107,6 +107,25 @@ async def test_a_command_that_was_too_large_uses_its_number_up(wire: Wire) -> No
     assert (await peer.res(2))["ok"]
 
 
+async def test_a_handler_that_found_somebody_busy_has_decided(wire: Wire) -> None:
+    """L5: it is the outcome of that number, for ever. Told to come again, its client would ask to no end, and all that
+    it sends later would wait for it."""
+    peer, welcome = await wire.create()
+    for is_again in (False, True):
+        await peer.cmd(1, "overload")
+        answer = await peer.res(1)
+        assert (answer["err"]["code"], "retry_ms" in answer["err"], answer.get("dup", False)) == (
+            "busy",
+            False,
+            is_again,
+        )
+    await peer.cmd(2, "say", args={"text": "on"})
+    assert (await peer.res(2))["ok"]
+    path = f"/v1/sessions/{welcome['sid']}/commands"
+    status, problem = await wire.call("POST", path, welcome["token"], json={"name": "overload"})
+    assert (status, problem["code"], "retry_ms" in problem) == (429, "busy", False)
+
+
 async def test_time_to_live_runs_out_while_waiting_for_a_full_mailbox(serving: Any) -> None:
     """A command that found no room waits at its connection, where its time runs as well."""
     wire: Wire = await serving(commands_per_s=10_000, commands_burst=10_000)

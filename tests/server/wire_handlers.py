@@ -7,6 +7,7 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Any
 
+from engine.errors import Busy
 from engine.registry import action, probe
 
 GATES: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -52,6 +53,11 @@ def spin_for_ever(ctx: Any) -> None:
 @action()
 def stumble(ctx: Any) -> None:
     raise RuntimeError("the secret text of a handler's error")
+
+
+@action()
+def be_busy(ctx: Any) -> None:
+    raise Busy("nobody here takes any more")
 
 
 @action(acquires="stone")
