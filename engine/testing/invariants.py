@@ -10,8 +10,9 @@ from ..actor import Actor
 from ..records import Outcome, Record
 from ..resources import LIMITED
 from ..session import Session
-from ..spec import Machine, Spec, Transition
+from ..spec import Spec
 from ..state import ActorImage, SessionImage, apply
+from .declared import broken_by
 
 LATE_S: Final = 0.001  # a deadline that far in the past has been forgotten
 STATUSES: Final = ("done", "refused", "failed", "deferred")
@@ -50,17 +51,10 @@ class Watch:
     def _read(self, new: Iterable[Record]) -> Iterator[str]:
         for record in new:
             if record.op == "step" and "deadlines" in record.body:  # what a parent strikes took no transition
-                yield from self._step(record)
+                before = self._image.actors[record.actor]
+                yield from broken_by(self._spec.machines[record.kind], before, record)
             apply(self._image, record)
         yield from self._tree()
-
-    def _step(self, record: Record) -> Iterator[str]:
-        body, machine = record.body, self._spec.machines[record.kind]
-        before = self._image.actors.get(record.actor)
-        if before is None or before.state != body["from"]:
-            yield f"M1: {record.actor} left {body['from']} and was in {before.state if before else 'no state'}"
-        if body.get("to") not in {row.to for row in rows_of(machine, body["from"], body["event"])}:
-            yield f"M1: the file has no transition {body['from']} --{body['event']}--> {body.get('to')}"
 
     def _tree(self) -> Iterator[str]:
         for path, actor in self._image.actors.items():
@@ -81,10 +75,14 @@ class Watch:
         yield from _same(actor, image)
         yield from _timers(actor, image)
         yield from _activity(actor)
-        yield from _owed(actor, image)
+        yield from _mail(actor, image)
+        yield from _conditions(actor)
         yield from _counts(actor)
 
     def _between(self, session: Session) -> Iterator[str]:
+        is_connected = "connected" in session.root.conditions if session.root is not None else False
+        if is_connected != (session.connections > 0):
+            yield f"M4: {session.connections} are connected, and it is told otherwise"
         present = {actor.activity for actor in session.actors.values()}
         listed = {one.handle for actor in session.actors.values() for one in actor.holdings.held("tasks")}
         is_leaving = any(actor._pump is not None for actor in session.actors.values())
@@ -126,30 +124,38 @@ def _activity(actor: Actor) -> Iterator[str]:
         yield "M4: something runs, and the state has no work"
 
 
-def _owed(actor: Actor, image: ActorImage) -> Iterator[str]:
-    if len(actor.mailbox) == 0:
-        yield from (f"M7: {event.name!r} is owed to it and was never taken" for event in image.owed)
+def _mail(actor: Actor, image: ActorImage) -> Iterator[str]:
     live, logged = ([event.id for event in one.deferred] for one in (actor.mailbox, image))
     if live != logged:
         yield f"M5: {live} are deferred in memory, {logged} in the log"
+    if len(actor.mailbox) > 0:
+        yield "M5: something waits for it, and nothing takes it"
+        return
+    yield from (f"M7: {event.name!r} is owed to it and was never taken" for event in image.owed)
+    for event in image.deferred:
+        if event.name not in actor.state_plan.defers:
+            yield f"M5: {event.name!r} was deferred, and this state would take it"
+
+
+def _conditions(actor: Actor) -> Iterator[str]:
+    """One that holds was raised when the state was entered; only a guard or an action may have kept it there."""
+    for name in actor.conditions:
+        row = next(iter(actor.state_plan.rows.get(name, ())), None)
+        if row is None or row.asks is not None or row.do or actor.state_plan.is_ending:
+            continue
+        if row.to not in (None, actor.state):
+            yield f"M4: {name!r} holds, and the state that lists it was not told"
 
 
 def _counts(actor: Actor) -> Iterator[str]:
     counts = actor.holdings.ledger.counts
+    for kind, most in actor.plan.owns.items():
+        if (count := sum(child.kind == kind for child in actor.children.values())) > most:
+            yield f"C6: it has {count} children of the kind {kind}, and may have {most}"
     for what in LIMITED[:-1]:
         held = sum(len(one.holdings.held(what)) for one in actor.subtree())
         if counts[what] != held:
             yield f"C3: {counts[what]} {what} are counted, {held} are held"
-
-
-def rows_of(machine: Machine, state: str, event: str) -> tuple[Transition, ...]:
-    """What the file declares for an event or a time limit in a state; nothing for one that it does not name there."""
-    here = machine.states[state]
-    for word, timers in (("after", here.after), ("idle", here.idle)):
-        for timer in timers:
-            if event == f"{word} {timer.text}":
-                return timer.transitions
-    return machine.rows(state, event) or ()
 
 
 def outcome_breaks(outcome: Outcome) -> list[str]:

@@ -24,7 +24,7 @@ from .trouble import Name, Trouble, Way, troubled
 from .virtual import VirtualLoop
 
 BEGAN: Final = 2_000_000_000.0  # UTC; the same for every run, so that a found example fails again
-OUTCOME_S: Final = 3600.0  # whoever sends an event has its outcome long before
+RUN_S: Final = 7200.0  # whatever is asked for has come to its end long before, or never will
 BURST_MAX: Final = 4
 ACTORS_MAX: Final = 4  # of one kind, that events go to
 TIMES_MAX: Final = 3  # that a handler in trouble fails, one call after another
@@ -54,7 +54,7 @@ class LifecycleStateMachine(RuleBasedStateMachine):
 
     def run(self, coro: Coroutine[Any, Any, T]) -> T:
         """What coro returns, once everything that it set off and that needs no time has happened."""
-        result = self._loop.run_until_complete(coro)
+        result = self._loop.run_until_complete(asyncio.wait_for(coro, RUN_S))
         self._loop.run_until_complete(self._loop.settle())
         return result
 
@@ -66,7 +66,7 @@ class LifecycleStateMachine(RuleBasedStateMachine):
     def send_at_once(self, many: list[Event], which: int) -> None:
         self.run(self._outcomes(many, which))
 
-    @precondition(lambda self: self._last is not None)
+    @precondition(lambda self: self._last is not None and not self.session.is_ended)
     @rule()
     def send_again(self) -> None:
         """L5: a number that has its outcome keeps it, and nothing happens a second time."""
@@ -87,7 +87,7 @@ class LifecycleStateMachine(RuleBasedStateMachine):
     def connect(self) -> None:
         self.run(self._connect())
 
-    @precondition(lambda self: self._attachment is not None)
+    @precondition(lambda self: self._attachment is not None and not self.session.is_ended)
     @rule()
     def disconnect(self) -> None:
         self.run(self._disconnect())
@@ -95,10 +95,12 @@ class LifecycleStateMachine(RuleBasedStateMachine):
     def make_trouble(self, one: tuple[Name, Way], times: int) -> None:
         self.trouble.arm(*one, times)
 
+    @precondition(lambda self: bool(self.trouble.armed) and not self.session.is_ended)
     @rule()
     def end_trouble(self) -> None:
         self.trouble.clear()
 
+    @precondition(lambda self: not self.session.is_ended)
     @rule()
     def crash(self) -> None:
         """The process dies here; the next one finds what was durable, at the same time of day."""
@@ -123,7 +125,9 @@ class LifecycleStateMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.trouble.clear()
         self.run(self._leave())
+        left = sorted(task.get_name() for task in asyncio.all_tasks(self._loop))
         self._loop.close()
+        assert not left, f"C3: tasks are left: {left}"
 
     # How
 
@@ -143,6 +147,7 @@ class LifecycleStateMachine(RuleBasedStateMachine):
         self._commands = 0
         self._last: tuple[Event, str, Command, Outcome] | None = None
         self.session = self.run(self.rig.manager.create(user="ann", data=self.data))
+        self.run(self._connect())
 
     async def _found(self) -> Session:
         """The session as it is in memory now: idle ones leave it and come back."""
@@ -174,10 +179,9 @@ class LifecycleStateMachine(RuleBasedStateMachine):
         return await self._deliver(*self._last[:3])
 
     async def _deliver(self, event: Event, path: str, command: Command) -> Outcome:
-        sending = self.rig.manager.send(
+        return await self.rig.manager.send(
             self.session.sid, to=path, name=event.name, payload=event.payload, origin=event.origin, command=command
         )
-        return await asyncio.wait_for(sending, OUTCOME_S)
 
     async def _outcomes(self, many: list[Event], which: int) -> None:
         for outcome in await asyncio.gather(*(self._send(event, which) for event in many)):
@@ -207,8 +211,6 @@ class LifecycleStateMachine(RuleBasedStateMachine):
             assert updates[-1]["kind"] == "session.ended", "L9: the end is the last event"
         assert self.rig.manager.live == (not self.session.is_ended), "C3: what is live is counted"
         await self.rig.manager.shutdown(SHUTDOWN_S)
-        left = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
-        assert not left, f"C3: tasks are left: {sorted(task.get_name() for task in left)}"
         assert len(self.rig.manager.clock) == 0, "C3: timers are left"
 
 
@@ -226,5 +228,7 @@ def lifecycle_state_machine(lifecycle: Lifecycle, kind: str = "") -> type[Lifecy
     }
     made: Any = rule  # its types know of no arguments that are given by name only
     rules = {name: made(**given)(getattr(LifecycleStateMachine, name)) for name, given in draws.items()}
+    for name in ("send", "send_at_once", "send_and_give_up", "wait", "make_trouble"):
+        rules[name] = precondition(lambda self: not self.session.is_ended)(rules[name])  # what has ended is left soon
     members = {"lifecycle": troubled(lifecycle, trouble), "kind": kind, "trouble": trouble, **rules}
     return type(f"{lifecycle.spec.name}_{kind}", (LifecycleStateMachine,), members)

@@ -10,7 +10,7 @@ from typing import Any
 import small_handlers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import precondition, rule
 from small_handlers import Thing
 
 from engine.codec import encode
@@ -33,6 +33,7 @@ class Sessions(lifecycle_state_machine(SMALL)):  # type: ignore[misc]
         Thing.alive.clear()
         super().__init__()
 
+    @precondition(lambda self: not self.session.is_ended)
     @rule()
     def crash(self) -> None:
         super().crash()
@@ -56,7 +57,7 @@ class Sessions(lifecycle_state_machine(SMALL)):  # type: ignore[misc]
 
 
 TestSessions = Sessions.TestCase
-TestSessions.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestSessions.settings = settings(TestSessions.settings, max_examples=50, stateful_step_count=25)
 
 
 class Workers(lifecycle_state_machine(SMALL, "worker")):  # type: ignore[misc]
@@ -64,7 +65,7 @@ class Workers(lifecycle_state_machine(SMALL, "worker")):  # type: ignore[misc]
 
 
 TestWorkers = Workers.TestCase
-TestWorkers.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestWorkers.settings = settings(TestWorkers.settings, max_examples=15, stateful_step_count=25)
 
 
 async def finish(r: Rig, session: Session) -> None:
