@@ -26,6 +26,7 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.e2e
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_works_as_written(page: Path, tmp_path: Path) -> None:
     """Somebody who follows it from its top gets what it shows."""
