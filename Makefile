@@ -71,7 +71,7 @@ diagrams: $(STAMP) ## draw lifecycle.yaml again, into diagrams/
 	@$(BIN)/steward diagram -o diagrams $(ARGS)
 
 docs: $(STAMP) diagrams ## write the generated parts again: diagrams, JSON Schema, tables of docs/
-	@$(BIN)/python -m engine.reference --write
+	@$(BIN)/python -m engine.language.reference --write
 	@$(BIN)/python -m server.reference --write
 
 bench: $(STAMP) ## measure, beside the references: make bench ONLY=engine,start; CHECK=1 fails on a missed bar

@@ -7,22 +7,22 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from .activity import Activity
-from .asked import seconds_of
 from .clock import Timer
-from .conditions import raise_listed, set_condition
 from .context import ActorView
 from .errors import Busy, JournalError, Refused
-from .intake import STORE_AWAY
-from .mailbox import Item, Late, Mailbox, Waiter
+from .language.reception import accept
+from .log.state import ActorImage
 from .nothing import NOTHING, without
 from .plan import CleanupPlan, KindPlan, StatePlan
-from .reception import accept
 from .records import Event, Origin, Outcome
 from .resources import Holdings, Ledger, Resource
-from .scope import GRACE_S, end_task
-from .state import ActorImage
-from .step import step
+from .steps.activity import Activity
+from .steps.asked import seconds_of
+from .steps.conditions import raise_listed, set_condition
+from .steps.intake import STORE_AWAY
+from .steps.mailbox import Item, Late, Mailbox, Waiter
+from .steps.scope import GRACE_S, end_task
+from .steps.step import step
 from .tasks import engine_task, owned_context
 
 if TYPE_CHECKING:

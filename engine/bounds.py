@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
-from .scope import GRACE_S
 from .spec import STEP_TIMEOUT_S, Retry
+from .steps.scope import GRACE_S
 
 if TYPE_CHECKING:
     from .plan import CleanupPlan, Row, StatePlan

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .actor import Actor
 from .clock import Timer
-from .conditions import set_condition
 from .context import GuardContext
 from .errors import Refused
 from .records import Event
 from .registry import Bound
-from .scope import handler_failure, run_bounded
+from .steps.conditions import set_condition
+from .steps.scope import handler_failure, run_bounded
 from .tasks import call_owned, engine_task
 
 if TYPE_CHECKING:

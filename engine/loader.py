@@ -13,16 +13,16 @@ from typing import Any, Final
 
 import yaml
 
-from .diagnostics import Findings, Places
-from .document import Node, OpenNode, Path, Place, ScalarNode, Sized, Spot, describe, show
 from .errors import SpecError
-from .expand import expand
+from .language.diagnostics import Findings, Places
+from .language.document import Node, OpenNode, Path, Place, ScalarNode, Sized, Spot, describe, show
+from .language.expand import expand
+from .language.rules import broken_rules
+from .language.scalars import REWORD, Ambiguous, read_plain
+from .language.source import read_source
+from .language.validate import unresolved_names
 from .registry import Registry
-from .rules import broken_rules
-from .scalars import REWORD, Ambiguous, read_plain
-from .source import read_source
 from .spec import Spec
-from .validate import unresolved_names
 
 FILE_BYTES_MAX: Final = 1024 * 1024
 NESTING_MAX: Final = 50  # far under Python's recursion limit for what walks the nodes afterwards

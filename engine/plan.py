@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .bounds import CHILDREN_MARGIN_S, stop_bound
-from .builtins import check_arguments, is_built_in
 from .errors import HandlerFailed
-from .payload import PayloadType, compile_payload
+from .language.builtins import check_arguments, is_built_in
+from .language.payload import PayloadType, compile_payload
 from .registry import Bound, Registry
 from .spec import (
     BUILT_IN_RESOURCES,

@@ -11,8 +11,8 @@ from typing import IO, Any, Final, Protocol
 
 from .codec import encode
 from .errors import LimitExceeded, RegistryError
-from .probes import BUILT_IN_PROBES
 from .spec import Limits
+from .steps.probes import BUILT_IN_PROBES
 
 LIMITED: Final = ("tasks", "files", "processes", "memory")
 

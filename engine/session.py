@@ -9,26 +9,26 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from . import family
 from .actor import Actor
-from .admission import store_away
-from .asked import window_of
-from .attachments import Attachment, Attachments
-from .backlog import Commit
-from .conditions import set_condition
 from .context import ActorView
-from .custody import dissolve
-from .directory import Directory
-from .ending import Cause, first_cause
-from .intake import NOT_SERVED, Intake
 from .journal.base import SessionRow, TokenRow
-from .mailbox import Item
+from .live.admission import store_away
+from .live.attachments import Attachment, Attachments
+from .live.directory import Directory
+from .log.backlog import Commit
+from .log.sessionlog import SessionLog
+from .log.state import ActorImage, SessionImage
 from .nothing import NOTHING
 from .plan import CleanupPlan
 from .records import ROOT, Caller, Event, Message, Outcome, Record, Update
 from .resources import Resource
-from .sessionlog import SessionLog
-from .state import ActorImage, SessionImage
+from .steps import family
+from .steps.asked import window_of
+from .steps.conditions import set_condition
+from .steps.custody import dissolve
+from .steps.ending import Cause, first_cause
+from .steps.intake import NOT_SERVED, Intake
+from .steps.mailbox import Item
 
 Leak = tuple[Resource, CleanupPlan | None]  # and the entry that knows its probe
 

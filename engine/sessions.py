@@ -11,35 +11,35 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .admission import Admission
-from .archive import RETENTION_S, Archive
-from .arrivals import Arrivals
-from .audit import WRITTEN_OFF_MAX, WrittenOff
-from .backlog import LASTING
 from .clock import Clock
-from .conditions import hold
 from .errors import JournalError, Refused
-from .family import add_actor
 from .health import SessionHealthMonitor
-from .intake import NOT_SERVED
 from .journal.base import Journal, SessionRow, TokenRow
+from .live.admission import Admission
+from .live.arrivals import Arrivals
+from .live.audit import WRITTEN_OFF_MAX, WrittenOff
+from .live.rest import Rest
+from .live.revival import rouse
+from .live.roster import Roster, Sleeper
+from .live.upkeep import Upkeep
+from .log.archive import RETENTION_S, Archive
+from .log.backlog import LASTING
+from .log.recovery import Recovery
+from .log.sessionlog import SessionLog
+from .log.state import SessionImage
+from .log.transfer import Transfer
+from .log.trimming import LogLimits, Trimmer
 from .machine import LifecycleMachine, only_root, plan_of
 from .names import new_epoch, new_sid
 from .observer import Observer
 from .plan import KindPlan
 from .records import ROOT, Caller, Command, Event, Origin, Outcome
-from .recovery import Recovery
 from .resources import Resource
-from .rest import Rest
-from .revival import rouse
-from .roster import Roster, Sleeper
 from .session import Session
-from .sessionlog import SessionLog
-from .state import SessionImage
+from .steps.conditions import hold
+from .steps.family import add_actor
+from .steps.intake import NOT_SERVED
 from .tasks import EngineTasks, install_task_factory, remove_task_factory, result_of
-from .transfer import Transfer
-from .trimming import LogLimits, Trimmer
-from .upkeep import Upkeep
 from .watchdog import Watchdog
 
 log = logging.getLogger("steward.sessions")

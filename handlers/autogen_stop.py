@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autogen_core import SingleThreadedAgentRuntime
 
-from engine.scope import consume, detach, force_end
+from engine.steps.scope import consume, detach, force_end
 
 from .autogen_agent import GuardedAgent
 from .backend import Limits, SessionClosed, StopReport

@@ -9,8 +9,8 @@ from signal import SIGKILL
 from typing import Any, Final
 
 from engine.errors import HandlerFailed
-from engine.probes import BUILT_IN_PROBES, close_pipes, signal_group
 from engine.resources import Resource
+from engine.steps.probes import BUILT_IN_PROBES, close_pipes, signal_group
 
 POLL_S: Final = 0.01  # nothing tells when the last of a process group is gone
 GONE_S: Final = 2.0  # from SIGKILL until the kernel has let go of a group

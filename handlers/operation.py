@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.codec import encode
 from engine.errors import HandlerFailed, ScopeClosed
-from engine.scope import consume, detach, force_end
+from engine.steps.scope import consume, detach, force_end
 
 from .backend import Limits, Note, Out, Spawn
 from .children import Children

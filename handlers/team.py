@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import Refused
-from engine.sentences import sentence, unknown
+from engine.language.sentences import sentence, unknown
 
 from .backend import Message, Out, RequestKind
 from .stream import Stream

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.diagnostics import CODES
 from engine.errors import Diagnostic, RegistryError, SpecError, StewardError
+from engine.language.diagnostics import CODES
 from engine.loader import load
 from engine.proofs.explain import ACCEPTABLE, EXPLANATIONS
 from engine.proofs.prove import Proved, prove

@@ -103,7 +103,7 @@ def _folded(events: Iterator[dict[str, Any]], begin: dict[str, Any]) -> dict[str
     """How everything stands after the events; None if there are none. begin: what they begin with, once the first is
     read, if older ones are gone."""
     from engine.codec import encode
-    from engine.view import STORED_BYTES_MAX, View
+    from engine.log.view import STORED_BYTES_MAX, View
 
     first = next(events, None)
     view = View.from_json(begin) if begin else View()

@@ -72,7 +72,7 @@ def bring_in(file: Path, url: str | None, data: Path | None, key: str | None, co
       steward import game.jsonl
     """
     from engine.errors import StewardError
-    from engine.parcel import PARCEL_BYTES_MAX, unpack
+    from engine.log.parcel import PARCEL_BYTES_MAX, unpack
 
     from . import remote
 

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from engine.admission import STORE_RETRY_MS
 from engine.errors import Refused
-from engine.intake import EXPIRED
+from engine.live.admission import STORE_RETRY_MS
 from engine.records import Caller, Command, Outcome
 from engine.session import Session
+from engine.steps.intake import EXPIRED
 
 from . import frames
 from .bell import Bell

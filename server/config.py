@@ -24,8 +24,8 @@ from pydantic_settings import (
 )
 
 from engine.errors import StewardError
-from engine.kept import LOG_AGE_S, LOG_BYTES_MAX, LOG_EVENTS_MAX, LogLimits
-from engine.sentences import sentence, unknown
+from engine.language.sentences import sentence, unknown
+from engine.log.kept import LOG_AGE_S, LOG_BYTES_MAX, LOG_EVENTS_MAX, LogLimits
 
 from .callers import ApiKey, IdentityProvider, is_loopback
 from .protocol import Timing

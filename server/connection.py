@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from aiohttp import WSMsgType, web
 
-from engine.admission import STORE_RETRY_MS
+from engine.live.admission import STORE_RETRY_MS
 from engine.records import Caller
 from engine.session import Session
 

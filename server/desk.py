@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from engine.asked import ASKED, take_asked
 from engine.errors import LimitExceeded, Refused
 from engine.journal.base import TokenRow
+from engine.language.sentences import unknown
 from engine.records import Caller
-from engine.sentences import unknown
 from engine.session import Session
 from engine.sessions import SessionManager
+from engine.steps.asked import ASKED, take_asked
 
 from .auth import ADMIN, Credentials, digest_of, new_token, new_token_id
 from .codes import Fault

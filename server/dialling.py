@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import aiohttp
 
 from engine.errors import StewardError
-from engine.state import OUTCOMES_PER_CID
+from engine.log.state import OUTCOMES_PER_CID
 
 from .frames import SERVER_FRAME_BYTES_MAX
 

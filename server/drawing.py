@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine import render
-from engine.diagram import SUFFIXES, names, states, text, write
+from engine.drawing import render
+from engine.drawing.diagram import SUFFIXES, names, states, text, write
 from engine.errors import StewardError
 from engine.proofs.drawing import draw
 from engine.spec import Spec

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from engine.codec import decode, encode
+from engine.language.sentences import sentence
 from engine.records import ROOT, Outcome
-from engine.sentences import sentence
 
 HELLO_BYTES_MAX: Final = 8 * 1024
 COMMAND_BYTES_MAX: Final = 64 * 1024

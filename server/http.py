@@ -11,10 +11,10 @@ from typing import Any, Final, Literal
 from aiohttp import web
 
 from engine.codec import encode
+from engine.drawing.picture import machine_picture, outline
 from engine.errors import Overtaken
-from engine.picture import machine_picture, outline
+from engine.live.roster import Sleeper
 from engine.records import ROOT, Caller, Command, Outcome
-from engine.roster import Sleeper
 from engine.session import Session
 from engine.spec import Spec
 

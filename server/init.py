@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import StewardError
-from engine.schema import SCHEMA_FILE
+from engine.language.schema import SCHEMA_FILE
 
 from .calling import NAME, called
 from .version import version

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from engine.codec import decode
 from engine.errors import StewardError
-from engine.parcel import pack, unpack
-from engine.transfer import read_parcel
+from engine.log.parcel import pack, unpack
+from engine.log.transfer import read_parcel
 
 from .cli_options import server_of, settings_of
 from .config import Settings
@@ -120,8 +120,8 @@ def _stored(
 ) -> Iterator[dict[str, Any]]:
     """Read while no server holds the log; a server that starts meanwhile is told who does."""
     from engine.journal.sqlite import SqliteJournal
-    from engine.snapshot import decoded, view_in
-    from engine.view import STORED_BYTES_MAX
+    from engine.log.snapshot import decoded, view_in
+    from engine.log.view import STORED_BYTES_MAX
 
     async def read() -> list[bytes]:
         journal = SqliteJournal(settings.log_file)

@@ -21,8 +21,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
 from engine.errors import Overtaken
+from engine.log.streams import CHUNK
 from engine.session import Session
-from engine.streams import CHUNK
 
 from . import frames
 from .bell import Bell

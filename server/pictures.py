@@ -11,9 +11,9 @@ from typing import Final
 from aiohttp import web
 from pydantic import ValidationError
 
-from engine.diagram import names, states, text
-from engine.palette import CHOSEN, STYLE
-from engine.render import NoGraphvizError, RenderError, svg
+from engine.drawing.diagram import names, states, text
+from engine.drawing.palette import CHOSEN, STYLE
+from engine.drawing.render import NoGraphvizError, RenderError, svg
 from engine.spec import Spec
 
 from .codes import Fault

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from engine.reference import table
+from engine.language.reference import table
 
 from . import settings_table
 from .codes import REMEDIES

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from engine.errors import StewardError
-from engine.parcel import PARCEL_BYTES_MAX
+from engine.log.parcel import PARCEL_BYTES_MAX
 
 ANSWER_S: Final = 10.0
 COPY_S: Final = 45.0  # a whole log is read and written first

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from engine.reference import table
+from engine.language.reference import table
 
 from .callers import ApiKey, IdentityProvider
 from .config import PREFIX, Settings

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from engine.errors import Refused
 from engine.journal.base import TokenRow
-from engine.parcel import PARCEL_BYTES_MAX, Parcel, pack
+from engine.log.parcel import PARCEL_BYTES_MAX, Parcel, pack
 
 from .auth import bearer, digest_of, new_token, new_token_id
 from .bodies import ForkBody, read_body, read_bytes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from engine.log.state import OUTCOMES_PER_CID
 from engine.session import Session
-from engine.state import OUTCOMES_PER_CID
 
 from . import frames
 from .frames import Cursor, Hello

@@ -12,9 +12,9 @@ from benchmarks.lives import machines
 from benchmarks.nothing import NoJournal
 from benchmarks.worker import serve_async
 from engine.actor import Actor
+from engine.log.state import ActorImage
 from engine.session import Session
 from engine.sessions import SessionManager
-from engine.state import ActorImage
 from server.cli import YOUNG_OBJECTS_MAX
 
 COUNT = 2000

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from math import inf
 
 from ..bounds import CHILDREN_MARGIN_S, call_bound
-from ..document import Path, numbered, show
+from ..language.document import Path, numbered, show
 from ..spec import Step
 from .findings import Finding
 from .graph import CHILDREN, Life, Way

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..diagram import MADE, notation
-from ..picture import ANYWHERE, Edge, Label, Picture, machine_picture
+from ..drawing.diagram import MADE, notation
+from ..drawing.picture import ANYWHERE, Edge, Label, Picture, machine_picture
 from ..spec import Spec
 from .findings import Finding
 from .stories import Story

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..diagnostics import Places, show_path
-from ..document import Path
 from ..errors import Diagnostic
+from ..language.diagnostics import Places, show_path
+from ..language.document import Path
 from ..spec import Spec
 from .explain import EXPLANATIONS
 from .stories import Story

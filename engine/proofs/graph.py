@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from ..builtins import is_built_in
-from ..decide import LEAVE_A_CLEANUP
-from ..document import Path, numbered
+from ..language.builtins import is_built_in
+from ..language.document import Path, numbered
+from ..language.walk import state_path
 from ..plan import KindPlan, StatePlan
 from ..registry import Mark, Registry
 from ..resources import LIMITED
 from ..spec import ENGINE_EVENTS, Machine, State, Step, Transition, is_full_cleanup
-from ..walk import state_path
+from ..steps.decide import LEAVE_A_CLEANUP
 from .guards import Guards
 
 CHILDREN: Final = "children"

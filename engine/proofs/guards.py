@@ -14,7 +14,7 @@ from itertools import product
 from math import prod
 from typing import Any, Final
 
-from ..builtins import check_arguments
+from ..language.builtins import check_arguments
 from ..registry import Registry
 from ..spec import Guard, Reference, Transition, guard_references
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from ..document import Path, show
+from ..language.document import Path, show
 from .findings import Finding
 from .graph import CHILDREN, Life, Way
 from .stories import Move, Story

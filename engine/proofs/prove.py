@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..diagnostics import Places
+from ..language.diagnostics import Places
 from ..plan import compile_plans
 from ..registry import Registry
 from ..spec import Spec

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..document import show
-from ..walk import listed
+from ..language.document import show
+from ..language.walk import listed
 from .findings import Finding
 from .graph import Life
 from .stories import Story, to_state

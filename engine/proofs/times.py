@@ -8,7 +8,7 @@ from typing import Final
 
 from ..bounds import PROBE_TIMEOUT_S, call_bound, cleanup_bound, partial_bound
 from ..plan import Call
-from ..scope import GRACE_S
+from ..steps.scope import GRACE_S
 from .graph import Life, Way
 from .waits import is_left, is_left_by_run
 

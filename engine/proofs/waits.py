@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..document import show
+from ..language.document import show
 from ..spec import is_full_cleanup
 from .findings import Finding
 from .graph import Choice, Life

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from ..codec import decode
 from ..journal.base import Append, SessionRow
+from ..log.state import ActorImage, SessionImage, apply, fold
 from ..plan import KindPlan
 from ..records import ROOT, Record
-from ..state import ActorImage, SessionImage, apply, fold
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel
 
+from ..language.walk import listed
 from ..machine import LifecycleMachine
 from ..plan import Ask, Call, CleanupPlan, KindPlan, Row, StatePlan, compile_plans, show_guard
 from ..registry import Bound, Handler, Mark, Registry
 from ..spec import STEP_TIMEOUT_S, CleanupEntry, Machine, Spec
-from ..walk import listed
 
 EVERYWHERE: Final = "any state"  # where the machine's own transitions stand
 WHATS: Final = ("states", "transitions", "guards", "clean-up")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ..asked import seconds_of
+from ..log.state import ActorImage
 from ..plan import TimerPlan
 from ..records import Record
 from ..spec import Machine, State, Timer
-from ..state import ActorImage
+from ..steps.asked import seconds_of
 from .table import listed
 
 MOMENT_S: Final = 0.001  # a record is written in the instant in which its deadlines were reckoned

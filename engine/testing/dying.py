@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from ..journal.memory import MemoryJournal
-from ..scope import end_task
+from ..steps.scope import end_task
 from .rig import Rig
 from .virtual import VirtualLoop
 

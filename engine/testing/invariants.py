@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from ..activity import Activity
 from ..actor import Actor
+from ..log.state import ActorImage, SessionImage, apply
 from ..records import Outcome, Record
 from ..resources import LIMITED
 from ..session import Session
 from ..spec import Spec
-from ..state import ActorImage, SessionImage, apply
+from ..steps.activity import Activity
 from .declared import broken_by
 
 LATE_S: Final = 0.001  # a deadline that far in the past has been forgotten

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..actor import Actor
-from ..conditions import set_condition
 from ..records import Event, Record
 from ..resources import Resource
 from ..spec import CONDITIONS, Machine, Spec, is_full_cleanup
+from ..steps.conditions import set_condition
 from .rig import Rig
 from .stand_ins import Answers, Stage, all_answers, holds, place, remember
 from .table import events_of, listed

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Final, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from ..attachments import Attachment
 from ..codec import decode
 from ..journal.memory import MemoryJournal
+from ..live.attachments import Attachment
 from ..records import Command, Event, Outcome, Record
 from ..session import Session
 from .dying import kill

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Final, cast
 
-from ..attachments import Attachment
 from ..codec import decode
 from ..journal.base import Journal
 from ..journal.memory import MemoryJournal
-from ..kept import LogLimits
+from ..live.attachments import Attachment
 from ..loader import load_spec, parse_spec
+from ..log.kept import LogLimits
 from ..machine import LifecycleMachine
 from ..records import ROOT, Caller, Command, Origin, Outcome, Record
 from ..registry import Registry

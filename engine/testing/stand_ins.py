@@ -12,18 +12,18 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from ..actor import Actor
-from ..builtins import EnteredBelowArguments
 from ..context import RunContext
-from ..family import add_actor
 from ..journal.base import SessionRow
+from ..language.builtins import EnteredBelowArguments
+from ..log.sessionlog import SessionLog
+from ..log.state import SessionImage
 from ..machine import LifecycleMachine, compile_machines
 from ..plan import show_reference
 from ..records import ROOT
 from ..registry import Bound, Handler, Mark, Registry, Role, bind_arguments
 from ..session import Session
-from ..sessionlog import SessionLog
 from ..spec import Guard, Reference, Spec, Transition, guard_references
-from ..state import SessionImage
+from ..steps.family import add_actor
 from .rig import Rig
 
 Answers = Mapping[str, bool]  # what guards say, by how the file writes them

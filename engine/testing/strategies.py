@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from ..payload import INT_MAX, INT_MIN
+from ..language.payload import INT_MAX, INT_MIN
 from ..records import Event
 from ..spec import EventDecl, Spec
 from .lifecycle import Lifecycle

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from ..conditions import hold
-from ..mailbox import Item
 from ..records import Event, Outcome
 from ..spec import CONDITIONS, ENGINE_EVENTS, Machine, Spec, Transition, is_full_cleanup
-from ..step import step
+from ..steps.conditions import hold
+from ..steps.mailbox import Item
+from ..steps.step import step
 from .rig import Rig
 from .stand_ins import Answers, Stage, all_answers, holds, place, remember
 from .virtual import run_virtual

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
+from ..language.walk import calls, listed
 from ..registry import Handler, Registry, Role
 from ..spec import Machine, Spec, guard_references
-from ..walk import calls, listed
 from .lifecycle import Lifecycle
 
 Way = Literal["raise", "hang", "swallow", "slow"]

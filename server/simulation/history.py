@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from engine.log.state import fold
 from engine.records import Record
 from engine.session import Session
 from engine.simulation.script import Script
 from engine.simulation.story import Story
-from engine.state import fold
 
 from . import steps
 from .house import House, payload_of

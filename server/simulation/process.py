@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from engine.kept import LogLimits
+from engine.log.kept import LogLimits
 from engine.machine import LifecycleMachine
 from engine.sessions import SessionManager
 from engine.simulation.disk import SimulatedJournal

@@ -9,7 +9,7 @@ from patience import until_it
 from test_chess_sessions import COMPILED, chess_data, game, until_played
 
 from engine.journal.base import TokenRow
-from engine.parcel import pack
+from engine.log.parcel import pack
 from engine.session import Session
 from engine.testing.rig import Rig
 from engine.testing.virtual import in_virtual_time

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.family import CHILD_ID
+from engine.steps.family import CHILD_ID
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time
 from examples.chess import TEAM

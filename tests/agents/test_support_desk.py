@@ -9,9 +9,9 @@ import pytest
 from desk import BROKEN, data, desk, paid, refunds, state, support, texts
 
 from engine.journal.memory import MemoryJournal
+from engine.log.streams import Streams
 from engine.records import Command
 from engine.session import Session
-from engine.streams import Streams
 from engine.testing.dying import DyingJournal, live_until_dead
 from engine.testing.rig import Rig
 from engine.testing.virtual import in_virtual_time, run_virtual

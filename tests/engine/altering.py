@@ -14,11 +14,11 @@ import long_handlers
 from long_handlers import LONG
 
 from engine.codec import decode, encode
-from engine.founding import imported
 from engine.journal.base import SessionRow, TokenRow
-from engine.kept import LogLimits
+from engine.log.founding import imported
+from engine.log.kept import LogLimits
+from engine.log.parcel import Parcel
 from engine.machine import plan_of
-from engine.parcel import Parcel
 from engine.records import Command
 from engine.session import Session
 from engine.testing.rig import Rig, machines

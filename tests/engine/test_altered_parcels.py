@@ -13,17 +13,17 @@ from altering import COMPILED, PLANS, Plain, altered, closed, opened, whole
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.archive import RETENTION_S
 from engine.codec import encode
 from engine.errors import Refused
-from engine.founding import imported
 from engine.journal.memory import MemoryJournal
-from engine.parcel import ParcelError, unpack
+from engine.live.upkeep import RECONCILE_S
+from engine.log.archive import RETENTION_S
+from engine.log.founding import imported
+from engine.log.parcel import ParcelError, unpack
 from engine.records import Command
 from engine.session import Session
 from engine.testing.rig import Rig
 from engine.testing.virtual import in_virtual_time, run_virtual
-from engine.upkeep import RECONCILE_S
 from tests.server.long import size
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import small_handlers
 
-from engine.asked import ASKED, take_asked
 from engine.errors import Refused
 from engine.machine import LifecycleMachine
 from engine.session import Session
+from engine.steps.asked import ASKED, take_asked
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time
 

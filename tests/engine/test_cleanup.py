@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.bounds import PROBE_TIMEOUT_S
-from engine.cleanup import CleanupItem, CleanupReport, clean_up
 from engine.codec import encode
 from engine.plan import Call, CleanupPlan
 from engine.registry import Bound, Registry, action, probe
 from engine.resources import Holdings, Ledger, Resource, Resources
-from engine.scope import GRACE_S, run_bounded
 from engine.spec import Limits
+from engine.steps.cleanup import CleanupItem, CleanupReport, clean_up
+from engine.steps.scope import GRACE_S, run_bounded
 from engine.tasks import handler_task, install_task_factory, owned_context
 from engine.testing.virtual import in_virtual_time, run_virtual
 

@@ -15,11 +15,11 @@ from engine.actor import Actor
 from engine.context import Context, GuardContext, RunContext
 from engine.errors import Corrupt, JournalError
 from engine.journal.memory import MemoryJournal
+from engine.log.state import fold
 from engine.records import Command, Record
 from engine.registry import action, check, guard, probe
 from engine.resources import Resource
 from engine.session import Session
-from engine.state import fold
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
 

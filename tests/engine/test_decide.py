@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import small_handlers
 
-from engine.decide import Decision, decide
 from engine.loader import load_spec
 from engine.machine import compile_machines
 from engine.plan import KindPlan, Row, StatePlan
 from engine.records import Event
 from engine.registry import Registry
 from engine.spec import ENGINE_EVENTS
+from engine.steps.decide import Decision, decide
 
 SMALL = Path(__file__).parent / "files" / "small.yaml"
 TARGETS = frozenset({"terminate"})

@@ -14,8 +14,8 @@ from engine.codec import decode
 from engine.errors import JournalError, Refused
 from engine.journal.base import TokenRow
 from engine.journal.memory import MemoryJournal
-from engine.kept import LogLimits
-from engine.parcel import pack
+from engine.log.kept import LogLimits
+from engine.log.parcel import pack
 from engine.records import Command
 from engine.session import Session
 from engine.testing.rig import Rig, machines

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import Busy
-from engine.mailbox import MAILBOX_EVENTS_MAX, Item, Mailbox
 from engine.records import Event, Outcome
+from engine.steps.mailbox import MAILBOX_EVENTS_MAX, Item, Mailbox
 from engine.testing.virtual import in_virtual_time
 
 

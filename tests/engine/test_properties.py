@@ -14,14 +14,14 @@ from hypothesis.stateful import precondition, rule
 from small_handlers import Thing
 
 from engine.codec import encode
+from engine.log.state import fold
+from engine.log.view import View
 from engine.records import Command, Record
 from engine.session import Session
-from engine.state import fold
 from engine.testing.lifecycle import read
 from engine.testing.properties import lifecycle_state_machine
 from engine.testing.rig import Rig
 from engine.testing.virtual import run_virtual
-from engine.view import View
 
 SMALL = read(Path(__file__).parent / "files" / "small.yaml", small_handlers)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.reconcile import Action, LiveView, StoredView, Terms, reconcile
+from engine.log.reconcile import Action, LiveView, StoredView, Terms, reconcile
 
 NOW = 1000.0
 TERMS = Terms(retention_s=100.0, idle_memory_s=50.0)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from engine.errors import LimitExceeded, RegistryError, ScopeClosed
-from engine.probes import BUILT_IN_PROBES, signal_group
 from engine.resources import LIMITED, Holdings, Ledger, Resource, Resources
 from engine.spec import Limits
+from engine.steps.probes import BUILT_IN_PROBES, signal_group
 from engine.tasks import install_task_factory, owned_context
 from engine.testing.virtual import in_virtual_time
 

@@ -16,13 +16,13 @@ from small_handlers import Thing
 from engine.errors import Fenced, JournalError, LimitExceeded
 from engine.journal.base import SessionRow, TokenRow
 from engine.journal.memory import MemoryJournal
+from engine.live.upkeep import RECONCILE_S
+from engine.log.recovery import SLICE
 from engine.records import Command
-from engine.recovery import SLICE
 from engine.session import Session
 from engine.testing.away import Disk
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
-from engine.upkeep import RECONCILE_S
 from server.auth import digest_of, new_token
 from server.codes import Fault
 from server.desk import Desk

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import small_handlers
 
-from engine import archive
 from engine.journal.base import TokenRow
 from engine.journal.memory import MemoryJournal
+from engine.log import archive
+from engine.log.state import fold
 from engine.records import Command, Record
-from engine.state import fold
 from engine.testing.dying import DyingJournal, live_until_dead
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual

@@ -13,8 +13,8 @@ import pytest
 from engine.clock import Clock
 from engine.errors import HandlerFailed
 from engine.resources import Holdings, Ledger
-from engine.scope import GRACE_S, end_task, handler_failure, run_bounded, undisturbed
 from engine.spec import Limits
+from engine.steps.scope import GRACE_S, end_task, handler_failure, run_bounded, undisturbed
 from engine.tasks import HandlerExit, handler_task, install_task_factory
 from engine.testing.virtual import in_virtual_time
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.backlog import BACKLOG_MAX, Commit
 from engine.errors import Busy, Fenced, JournalError
 from engine.journal.base import SessionRow, Trim
 from engine.journal.memory import MemoryJournal
+from engine.log.backlog import BACKLOG_MAX, Commit
+from engine.log.sessionlog import TAIL_BYTES_MAX, TAIL_UPDATES, SessionLog
 from engine.records import ROOT, Command, Record, Update
-from engine.sessionlog import TAIL_BYTES_MAX, TAIL_UPDATES, SessionLog
 from engine.tasks import current_owner, owned_context
 from engine.testing.virtual import in_virtual_time, run_virtual
 

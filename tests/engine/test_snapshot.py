@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from test_properties import SMALL, finish
 
 from engine.codec import decode, encode
+from engine.log.state import CIDS_MAX, OUTCOMES_PER_CID, Outcomes, SessionImage, apply, fold
 from engine.records import ROOT, Caller, Command, Event, Message, Outcome, Record
-from engine.state import CIDS_MAX, OUTCOMES_PER_CID, Outcomes, SessionImage, apply, fold
 from engine.testing.strategies import events, waits
 from engine.testing.virtual import run_virtual
 

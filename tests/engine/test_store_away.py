@@ -12,14 +12,14 @@ import small_handlers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.admission import LAG_MAX_S, QUEUE_MAX, SLOW_S, Admission
-from engine.backlog import BACKLOG_MAX, STALL_MAX_S
 from engine.errors import JournalError, Refused
 from engine.journal.base import Append, SessionRow
 from engine.journal.memory import MemoryJournal
+from engine.live.admission import LAG_MAX_S, QUEUE_MAX, SLOW_S, Admission
+from engine.log.backlog import BACKLOG_MAX, STALL_MAX_S
+from engine.log.sessionlog import SessionLog
 from engine.records import ROOT, Command, Outcome, Record, Update
 from engine.session import Session
-from engine.sessionlog import SessionLog
 from engine.testing.away import Disk
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual

@@ -12,22 +12,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from long_handlers import LONG
 
-from engine.archive import RETENTION_S
 from engine.codec import decode, encode
 from engine.errors import JournalError, Overtaken
 from engine.journal.base import SessionRow
 from engine.journal.memory import MemoryJournal
-from engine.kept import HELD_SHARE, LEFT_SHARE, LogLimits
+from engine.live.upkeep import RECONCILE_S
+from engine.log.archive import RETENTION_S
+from engine.log.kept import HELD_SHARE, LEFT_SHARE, LogLimits
+from engine.log.snapshot import PAGE
+from engine.log.state import OUTCOMES_PER_CID, fold
+from engine.log.view import View
 from engine.records import Command
 from engine.session import Session
-from engine.snapshot import PAGE
-from engine.state import OUTCOMES_PER_CID, fold
 from engine.testing.away import Disk
 from engine.testing.dying import DyingJournal, live_until_dead
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time, run_virtual
-from engine.upkeep import RECONCILE_S
-from engine.view import View
 
 COMPILED = machines(LONG, long_handlers)
 EVENTS = 40

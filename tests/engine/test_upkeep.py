@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import small_handlers
 
-from engine.archive import RETENTION_S
 from engine.codec import encode
 from engine.errors import JournalError
 from engine.journal.base import Append, SessionRow
 from engine.journal.memory import MemoryJournal
+from engine.live.upkeep import RECONCILE_S
+from engine.log.archive import RETENTION_S
 from engine.records import Command, Record
 from engine.testing.away import Disk
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time
-from engine.upkeep import RECONCILE_S
 from server.auth import Credentials, new_token
 from server.config import Settings
 from server.desk import Desk

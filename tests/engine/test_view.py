@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.codec import decode, encode
+from engine.log.view import ACTORS_MAX, EVENT_BYTES_MAX, MESSAGES_MAX, REQUESTS_MAX, View
 from engine.records import Update
-from engine.view import ACTORS_MAX, EVENT_BYTES_MAX, MESSAGES_MAX, REQUESTS_MAX, View
 
 FRAME = 256 * 1024
 PATHS = ("/", "/main", "/main/a", "/main/b", "/other")

@@ -16,7 +16,7 @@ import pytest
 
 from engine import watchdog as module
 from engine.errors import HandlerBlocked, HandlerFailed
-from engine.scope import run_bounded
+from engine.steps.scope import run_bounded
 from engine.tasks import call_owned, engine_task
 from engine.testing.virtual import run_virtual
 from engine.watchdog import SIGNAL, Watchdog

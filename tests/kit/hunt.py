@@ -55,7 +55,7 @@ def found_by_play() -> str:
 
 
 # What is decided, and what a state leaves behind, shows in a single cell.
-TOOLS: Final = {"decide": found_by_table, "activity": found_by_table}
+TOOLS: Final = {"steps.decide": found_by_table, "steps.activity": found_by_table}
 
 
 def hunt(bug: Bug) -> None:

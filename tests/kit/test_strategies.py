@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import find, given
 from hypothesis import strategies as st
 
-from engine.payload import compile_payload
+from engine.language.payload import compile_payload
 from engine.records import Event
 from engine.spec import EventDecl
 from engine.testing.lifecycle import read

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.diagnostics import CODES
 from engine.errors import SpecError
+from engine.language.diagnostics import CODES
 from engine.loader import parse_spec
 from engine.registry import Registry
 

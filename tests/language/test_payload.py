@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.codec import decode, encode
 from engine.errors import ArgumentError
-from engine.payload import compile_payload
+from engine.language.payload import compile_payload
 
 FITS = [
     ("str", "", ""),

@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from engine import reference
 from engine.errors import SpecError
+from engine.language import reference
 from engine.loader import parse_spec
 from engine.registry import Registry, action, guard, probe
 
 
 def test_the_pages_are_those_the_code_would_write() -> None:
-    """`python -m engine.reference --write` renews them."""
+    """`python -m engine.language.reference --write` renews them."""
     assert list(reference.outdated()) == []
 
 

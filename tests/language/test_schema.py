@@ -7,12 +7,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from engine.diagnostics import Findings
-from engine.document import plain
-from engine.expand import READERS
-from engine.forms import FORMS
+from engine.language.diagnostics import Findings
+from engine.language.document import plain
+from engine.language.expand import READERS
+from engine.language.forms import FORMS
+from engine.language.schema import SCHEMA_FILE, schema, schema_text
 from engine.loader import compose
-from engine.schema import SCHEMA_FILE, schema, schema_text
 
 
 def data(text: str) -> Any:
@@ -31,7 +31,7 @@ def test_a_valid_file_fits_the_schema(valid: str, validator: jsonschema.Draft202
 
 
 def test_the_schema_checked_in_is_the_generated_one() -> None:
-    """`python -m engine.reference --write` renews it."""
+    """`python -m engine.language.reference --write` renews it."""
     assert SCHEMA_FILE.read_text() == schema_text()
 
 

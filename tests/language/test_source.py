@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import source
 from engine.errors import SpecError
+from engine.language import source
+from engine.language.source import read_source
 from engine.loader import load_spec
 from engine.registry import Registry
-from engine.source import read_source
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def test_a_pipe_that_gives_nothing_is_given_up(tmp_path: Path, monkeypatch: pyte
 
 def test_process_substitution_works() -> None:
     """`steward check <(generate)`: a pipe, whose writer may be slower than we are."""
-    code = "import sys; from pathlib import Path; from engine.source import read_source; "
+    code = "import sys; from pathlib import Path; from engine.language.source import read_source; "
     code += "sys.stdout.buffer.write(read_source(Path(sys.argv[1]), 100))"
     command = f'{sys.executable} -c "{code}" <(echo one; {sys.executable} -c pass; echo two)'
     done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30)

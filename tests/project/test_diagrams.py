@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from engine import diagram
+from engine.drawing import diagram
 from engine.loader import load_spec
 from engine.registry import Registry
 from engine.spec import Machine, Spec, State

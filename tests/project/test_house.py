@@ -33,7 +33,7 @@ DOORS: Final = {
     "apsw": ("engine/journal/",),
     "autogen_core": ("handlers/autogen", "examples/"),
     "aiohttp": ("server/", "examples/support/"),
-    "graphviz": ("engine/render.py",),
+    "graphviz": ("engine/drawing/render.py",),
     "joserfc": ("server/identity.py",),
     "pydantic_settings": ("server/config.py",),
     "chess": ("examples/chess/",),

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import diagram
-from engine.palette import DARK, LIGHT
+from engine.drawing import diagram
+from engine.drawing.palette import DARK, LIGHT
+from engine.drawing.wording import show_guard
 from engine.spec import CleanupEntry, Guard, Limits, Machine, Reference, Spec, State, Step, Timer, Transition
-from engine.wording import show_guard
 
 
 def ref(name: str, **args: Any) -> Reference:

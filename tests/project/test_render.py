@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import pytest
 
-from engine import diagram, render
+from engine.drawing import diagram, render
+from engine.drawing.palette import DARK, LIGHT, ROOT, STYLE
 from engine.loader import load_spec
-from engine.palette import DARK, LIGHT, ROOT, STYLE
 from engine.registry import Registry
 from engine.spec import Machine, Spec, State, Transition
 from server.config import HANDLER_MODULES

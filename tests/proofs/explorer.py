@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, combinations, product
 from typing import Any
 
-from engine.decide import decide
 from engine.plan import Call, KindPlan, Row
 from engine.records import Event
+from engine.steps.decide import decide
 
 Kinds = frozenset[str]
 NOTHING: Kinds = frozenset()

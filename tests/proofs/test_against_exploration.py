@@ -6,11 +6,11 @@ import pytest
 from explorer import Explorer
 from random_specs import GUARDS, KIND, REGISTRY, make
 
-from engine.document import Path, numbered
+from engine.language.document import Path, numbered
+from engine.language.rules import broken_rules
 from engine.plan import compile_plans
 from engine.proofs.graph import Life
 from engine.proofs.prove import PROOFS, lives
-from engine.rules import broken_rules
 from engine.spec import Spec
 
 SEEDS = 400

@@ -14,7 +14,7 @@ from aiohttp import WSMessage, WSMsgType
 from engine.journal.base import Append, Journal
 from engine.journal.changes import Head
 from engine.journal.memory import MemoryStore
-from engine.kept import LogLimits
+from engine.log.kept import LogLimits
 from engine.machine import LifecycleMachine
 from engine.sessions import SessionManager
 from engine.testing.virtual import VirtualLoop

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from engine.diagnostics import CODES
+from engine.language.diagnostics import CODES
 from engine.proofs.explain import EXPLANATIONS
 from server.cli import steward
 

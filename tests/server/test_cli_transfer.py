@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.journal.sqlite import SqliteJournal
-from engine.parcel import unpack
+from engine.log.parcel import unpack
 from server.app import stop
 from server.following import Message, follow, messages
 from server.lives import followed

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from engine.intake import EXPIRED
-from engine.mailbox import MAILBOX_EVENTS_MAX
 from engine.records import Caller, Command, Outcome
 from engine.session import Session
+from engine.steps.intake import EXPIRED
+from engine.steps.mailbox import MAILBOX_EVENTS_MAX
 from engine.testing.rig import Rig, machines
 from engine.testing.virtual import in_virtual_time
 from tests.server import wire_handlers

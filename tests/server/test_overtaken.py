@@ -19,11 +19,11 @@ from engine.codec import decode, encode
 from engine.journal.base import Journal
 from engine.journal.memory import MemoryJournal
 from engine.journal.sqlite import SqliteJournal
-from engine.kept import LogLimits
+from engine.log.kept import LogLimits
+from engine.log.view import View
 from engine.session import Session
 from engine.testing.rig import machines
 from engine.testing.virtual import run_virtual
-from engine.view import View
 from server.outbox import UNSENT_BYTES_MAX
 from tests.server import wire_handlers
 from tests.server.conftest import LIFECYCLE

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from engine import render
+from engine.drawing import render
 from server import pictures
 from tests.server.conftest import Wire
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from engine.attachments import Attachments
 from engine.journal.base import TokenRow
+from engine.live.attachments import Attachments
 from server.auth import digest_of
 from server.codes import Fault
 from server.pool import Place, Pool

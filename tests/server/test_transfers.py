@@ -16,9 +16,9 @@ from engine.codec import decode
 from engine.journal.base import Journal
 from engine.journal.memory import MemoryJournal
 from engine.journal.sqlite import SqliteJournal
-from engine.parcel import Parcel, ParcelError, pack, unpack
-from engine.transfer import read_parcel
-from engine.view import View
+from engine.log.parcel import Parcel, ParcelError, pack, unpack
+from engine.log.transfer import read_parcel
+from engine.log.view import View
 from server.app import stop
 from server.transfers import AT_ONCE_MAX
 from tests.server.conftest import KEY, Peer, Wire, new_token

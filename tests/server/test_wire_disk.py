@@ -14,12 +14,12 @@ from typing import Any
 import apsw
 import pytest
 
-from engine.admission import SLOW_S
 from engine.errors import JournalError, Refused
 from engine.journal import schema
 from engine.journal.memory import MemoryJournal
 from engine.journal.queued import Job, QueuedJournal, run_changes, run_reads
 from engine.journal.sqlite import SqliteStore
+from engine.live.admission import SLOW_S
 from engine.testing.rig import machines
 from engine.testing.virtual import in_virtual_time, run_virtual
 from server.auth import digest_of

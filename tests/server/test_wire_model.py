@@ -25,15 +25,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from engine.admission import SLOW_S
 from engine.codec import encode
 from engine.errors import JournalError
 from engine.journal.memory import MemoryJournal
-from engine.kept import LogLimits
+from engine.live.admission import SLOW_S
+from engine.live.upkeep import QUIET_LOOK_S
+from engine.log.kept import LogLimits
+from engine.log.view import View
 from engine.testing.rig import machines
 from engine.testing.virtual import VirtualLoop
-from engine.upkeep import QUIET_LOOK_S
-from engine.view import View
 from server.auth import digest_of
 from server.desk import Right
 from server.outbox import SNAP_BYTES_MAX

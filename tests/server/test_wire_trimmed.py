@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from engine.archive import RETENTION_S
 from engine.journal.memory import MemoryJournal
+from engine.live.upkeep import RECONCILE_S
+from engine.log.archive import RETENTION_S
+from engine.log.view import View
 from engine.testing.rig import machines
 from engine.testing.virtual import in_virtual_time
-from engine.upkeep import RECONCILE_S
-from engine.view import View
 from server.frames import SERVER_FRAME_BYTES_MAX
 from tests.server import wire_handlers
 from tests.server.conftest import LIFECYCLE, Peer, Wire, new_token

@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import pytest
 
-from engine import custody, session
+from engine import session
 from engine.actor import Actor
 from engine.context import Life
-from engine.places import Places
+from engine.live.places import Places
+from engine.log.state import Outcomes
 from engine.session import Session
-from engine.state import Outcomes
+from engine.steps import custody
 from server import welcome
 from server.pool import Pool
 from server.protocol import ConnectionCore
@@ -82,7 +83,7 @@ def ends_without_its_children(patch: pytest.MonkeyPatch) -> None:
         return None
 
     patch.setattr(custody.Custodian, "stop_children", stop_children)
-    patch.setattr("engine.step.prove_clean", prove_clean)
+    patch.setattr("engine.steps.step.prove_clean", prove_clean)
 
 
 def keeps_the_older_socket(patch: pytest.MonkeyPatch) -> None:

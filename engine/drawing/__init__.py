@@ -1,0 +1,1 @@
+"""A lifecycle file drawn: one picture of each machine, in DOT and Mermaid, and what Graphviz makes of it."""
