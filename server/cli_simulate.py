@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from .calling import called, flags
 from .cli_options import PROBLEMS, UNREADABLE, config_option, fail, settings_of
 
 if TYPE_CHECKING:
@@ -23,11 +24,17 @@ HISTORIES: Final = 1000
 SEEDS: Final = 2**31
 
 
+class Number(click.IntRange):
+    """A whole number from min on, which a mistake calls by its plain name."""
+
+    name = "number"
+
+
 @click.command()
 @click.option("--lifecycle", type=click.Path(path_type=Path), help="Your file, with your handlers; else a small one.")
-@click.option("--histories", type=click.IntRange(min=1), help=f"How many ({HISTORIES}; with --seed 1).")
-@click.option("--seed", type=click.IntRange(min=0), help="Of the first history; the others follow. Replays exactly.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share the work.")
+@click.option("--histories", type=Number(min=1), help=f"How many ({HISTORIES}; with --seed 1).")
+@click.option("--seed", type=Number(min=0), help="Of the first history; the others follow. Replays exactly.")
+@click.option("--jobs", type=Number(min=1), default=1, show_default=True, help="Processes that share the work.")
 @click.option("--shrink", is_flag=True, help="Make the first history that breaks something as short as it can be.")
 @click.option("--trace", is_flag=True, help="Tell that history, or the one of --seed, as a story.")
 @click.option("--json", "as_json", is_flag=True, help="The result as data.")
@@ -63,7 +70,8 @@ def simulate(
     began = time.monotonic()
     report = campaign(build, range(first, first + count), jobs, _progress if sys.stderr.isatty() else _nothing)
     found = _examined(house, report, first, shrink=shrink, trace=trace or (seed is not None and count == 1))
-    plain = {**found, "seconds": round(time.monotonic() - began, 3)}
+    replay = _replay_of(lifecycle, config, found["seed"]) if found["broken"] else None
+    plain = {**found, "replay": replay, "seconds": round(time.monotonic() - began, 3)}
     if as_json:
         click.echo(json.dumps(plain, indent=2))
     else:
@@ -114,6 +122,11 @@ def _examined(house: House, report: Report, first: int, *, shrink: bool, trace: 
     }
 
 
+def _replay_of(lifecycle: Path | None, config: Path | None, seed: int) -> str:
+    """The command that plays the history of seed again where it was found."""
+    return f"{called()} simulate{flags(lifecycle=lifecycle, config=config, seed=seed)} --shrink --trace"
+
+
 def _show(plain: dict[str, Any], *, is_traced: bool) -> None:
     if is_traced:
         for line in plain["story"]:
@@ -126,7 +139,7 @@ def _show(plain: dict[str, Any], *, is_traced: bool) -> None:
     for one in plain["broken"]:
         click.echo(f"BROKEN {one['invariant']}: {one['what']}")
     if plain["broken"]:
-        click.echo(f"replay it: steward simulate --seed {plain['seed']} --shrink --trace")
+        click.echo(f"replay it: {plain['replay']}")
 
 
 def _progress(report: Report) -> None:

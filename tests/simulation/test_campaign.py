@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -119,6 +120,71 @@ def test_the_command_fails_with_the_seed() -> None:
     assert failed.exit_code == 1
     assert "BROKEN L" in failed.output
     assert "replay it: steward simulate --seed" in failed.output
+
+
+JAMS: Final = """\
+lifecycle: 1
+name: jams
+machines:
+  stay:
+    initial: open
+    events: {go: {from: [client, admin]}, retry: {from: [admin]}}
+    transitions: {go: leaving, failed: leaving}
+    cleanup: [{release: gate, do: shut, timeout: 2s, force: slam}]
+    states:
+      open: {run: [take], after: {10s: leaving}}
+      leaving: {run: [cleanup], transitions: {go: [], done: gone, failed: jammed}}
+      jammed: {quarantine: true, transitions: {retry: leaving}}
+      gone: {final: true}
+"""
+JAMMING: Final = """\
+from engine.registry import action, probe
+
+
+@action(acquires="gate")
+def take(ctx):
+    ctx.resources.hold("gate", "the gate", "handle")
+
+
+@action()
+def shut(ctx):
+    raise LookupError("no key")
+
+
+@action()
+def slam(ctx):
+    pass
+
+
+@probe("gate")
+def is_shut(resource):
+    return False
+"""
+
+
+@pytest.fixture
+def jams(tmp_path: Path) -> Path:
+    """A directory with a session that can never end: M7."""
+    (tmp_path / "a life.yaml").write_text(JAMS)
+    (tmp_path / "jamming_handlers.py").write_text(JAMMING)
+    (tmp_path / "own.toml").write_text('handlers = ["jamming_handlers"]\n')
+    return tmp_path
+
+
+def test_what_is_printed_replays_with_the_files_that_were_given(jams: Path) -> None:
+    """Else the replay plays the small lifecycle, in which nothing breaks."""
+    failed = run("--lifecycle", str(jams / "a life.yaml"), "--config", str(jams / "own.toml"), "--seed", "1")
+    assert "BROKEN M7" in failed.output
+    words = shlex.split(failed.output.split("replay it: ")[1])
+    again = run(*words[2:])
+    assert again.exit_code == 1
+    assert "BROKEN M7" in again.output
+
+
+def test_a_seed_that_is_no_number_is_said_to_be() -> None:
+    refused = run("--seed", "x")
+    assert refused.exit_code == 2
+    assert "'x' is not a valid number" in refused.output
 
 
 def test_a_file_that_is_not_readable_is_said_to_be(tmp_path: Path) -> None:
