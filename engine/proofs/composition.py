@@ -14,7 +14,7 @@ from ..spec import Step
 from .findings import Finding
 from .graph import CHILDREN, Life, Way
 from .rounds import Ends
-from .stories import Move, Story, to_state
+from .stories import Move, Story, back_to_start, to_state
 from .times import forced, is_end, lasting, stay_s, step_s
 from .waits import is_left_by_run, is_left_by_time, is_surely_left
 
@@ -45,9 +45,9 @@ def _stopping(life: Life) -> Iterator[Finding]:
     ends = Ends(life)
     told: set[Path] = set()
     for state in life.reached:
-        if state in ending:
-            continue
         for way in after_stop(life, state):
+            if way.target is None and state in ending:
+                continue  # it goes on to its end as if nobody had said anything
             finding = _lost(life, way, ending) or _slow(life, way, ends)
             if finding is not None and finding.path not in told:
                 told.add(finding.path)
@@ -133,7 +133,9 @@ def _longest(life: Life, start: str, ends: Ends) -> list[Way]:
 
 
 def _stopped(life: Life, way: Way, more: list[Way], end: str) -> Story:
-    story = to_state(life, way.source).then([way, *more])
+    """`stop` comes once, if there is a way in on which it has not come yet."""
+    unstopped = life.reached_from(life.entries, without="stop")
+    story = (back_to_start(way.source, unstopped) or to_state(life, way.source)).then([way, *more])
     if way.event == "failed":
         moves = story.moves[: -len(more) - 1]
         story = Story(story.start, (*moves, Move(way, "stop: what it does failed"), *story.moves[len(moves) + 1 :]))

@@ -254,12 +254,13 @@ class Life:
         """Every state an actor can be in, the nearest first, with the last way of a shortest path into it."""
         return self.reached_from(self.entries)
 
-    def reached_from(self, starts: Iterable[str]) -> Mapping[str, Way | None]:
+    def reached_from(self, starts: Iterable[str], without: str = "") -> Mapping[str, Way | None]:
+        """without: an event that does not come meanwhile."""
         found: dict[str, Way | None] = dict.fromkeys(starts)
         waiting = deque(found)
         while waiting:
             for way, target in self.leaving(waiting.popleft()):
-                if target not in found:
+                if target not in found and way.event != without:
                     found[target] = way
                     waiting.append(target)
         return found
