@@ -115,6 +115,10 @@ def _examined(house: House, report: Report, first: int, *, shrink: bool, trace: 
         "digest": report.digest,
         "reached": dict(report.reached.most_common()),
         "never_reached": report.never_reached(house),
+        "failed_without_fault": [
+            {"handler": handler, "error": error, "count": count}
+            for (handler, error), count in report.failed.most_common()
+        ],
         "broken": [{"invariant": one.number, "what": one.what} for one in result.broken] if result is not None else [],
         "seed": result.script.seed if result is not None else None,
         "shrunk": {"faults": [one.kind for one in script.faults], "steps": len(script.steps)} if shrink else None,
@@ -134,6 +138,9 @@ def _show(plain: dict[str, Any], *, is_traced: bool) -> None:
     for kind, count in plain["reached"].items():
         click.echo(f"{count:8}  {kind}")
     click.echo(f"{plain['histories']} histories from seed {plain['first_seed']}, digest {plain['digest']}")
+    if own := plain["failed_without_fault"]:
+        told = ", ".join(f"{one['handler']} x{one['count']} {one['error']}" for one in own)
+        click.echo(f"own handlers failed without a fault: {told}")
     for kind in plain["never_reached"]:
         click.echo(f"never reached: {kind}")
     for one in plain["broken"]:

@@ -60,10 +60,14 @@ class Fault:
 
 
 class Strikes:
-    """The faults of one history, each given out when its occasion comes. reached: how often each really happened."""
+    """The faults of one history, each given out when its occasion comes. reached: how often each really happened.
+
+    failed: how often a handler failed of itself, by its name and its error, while nothing had gone wrong yet.
+    """
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
         self.reached: Counter[str] = Counter()
+        self.failed: Counter[tuple[str, str]] = Counter()
         self.tell: Callable[[str], None] | None = None
         self._due = {(KINDS[fault.kind].place, fault.at): fault for fault in faults}
         self._counts: Counter[str] = Counter()
@@ -87,3 +91,11 @@ class Strikes:
         self.reached[kind] += 1
         if self.tell is not None:
             self.tell(f"** {KINDS[kind].told.format(who)}")
+
+    def fail(self, handler: str, error: Exception) -> None:
+        """A handler has failed, and no fault was due there; after others it may be their doing."""
+        if self.reached:
+            return
+        self.failed[handler, type(error).__name__] += 1
+        if self.tell is not None:
+            self.tell(f"!! {handler} fails without a fault: {error!r}")

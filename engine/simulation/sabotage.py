@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -22,7 +23,7 @@ Work = Callable[[], Any]
 
 
 class Trouble(RuntimeError):
-    """What a handler raises because a fault is due."""
+    """What a handler raises because it was told to, by a fault or by what somebody says."""
 
 
 class Sabotage:
@@ -45,14 +46,14 @@ class Sabotage:
         return replace(handler, function=wrap(self, handler), is_straight=False)
 
     def _action(self, handler: Handler) -> Callable[..., Any]:
-        function, is_straight = handler.function, handler.is_straight
+        function = partial(run_straight, handler.function) if handler.is_straight else handler.function
 
         def call(ctx: Any, **kwargs: Any) -> Any:
-            work = partial(run_straight, function, ctx) if is_straight else partial(function, ctx)
+            work = partial(function, ctx, **kwargs)
             fault = self.strikes.next("handler")
             if fault is None:
-                return work(**kwargs)
-            return _WAYS[fault.kind](self, fault, ctx, f"{ctx.path} {handler.name}", partial(work, **kwargs))
+                return self._own(handler, work)
+            return _WAYS[fault.kind](self, fault, ctx, f"{ctx.path} {handler.name}", work)
 
         return call
 
@@ -61,9 +62,30 @@ class Sabotage:
             if self.strikes.next(place) is not None:
                 self.strikes.reach(f"{place} raises", handler.name)
                 raise Trouble(f"{handler.name} raises, as its fault is due")
-            return handler.function(given, **kwargs)
+            return self._own(handler, partial(handler.function, given, **kwargs))
 
         return call
+
+    def _own(self, handler: Handler, work: Work) -> Any:
+        """What handler does of itself; a failure is its own, unless something went wrong before."""
+        if inspect.iscoroutinefunction(handler.function) and not handler.is_straight:
+            return self._own_coroutine(handler, work)
+        with self._noting(handler):
+            return work()
+
+    async def _own_coroutine(self, handler: Handler, work: Work) -> Any:
+        with self._noting(handler):
+            return await work()
+
+    @contextmanager
+    def _noting(self, handler: Handler) -> Iterator[None]:
+        try:
+            yield
+        except (Trouble, ScopeClosed):
+            raise
+        except Exception as error:
+            self.strikes.fail(handler.name, error)
+            raise
 
     def _guard(self, handler: Handler) -> Callable[..., Any]:
         return self._raising(handler, "guard")

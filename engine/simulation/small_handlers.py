@@ -6,6 +6,7 @@ import asyncio
 from typing import Any, Final
 
 from ..registry import action, guard, probe
+from .sabotage import Trouble
 
 THINK_S: Final = 0.2
 
@@ -69,7 +70,7 @@ def forget(ctx: Any) -> None:
 
 @action()
 def fall(ctx: Any) -> None:
-    raise ValueError("it stumbles, as it was told to")
+    raise Trouble("it stumbles, as it was told to")
 
 
 @action()

@@ -36,6 +36,7 @@ class Report:
     histories: int = 0
     turns: int = 0
     reached: Counter[str] = field(default_factory=Counter)
+    failed: Counter[tuple[str, str]] = field(default_factory=Counter)
     broken: list[Result] = field(default_factory=list)
     digest: str = ""
 
@@ -43,6 +44,7 @@ class Report:
         self.histories += other.histories
         self.turns += other.turns
         self.reached.update(other.reached)
+        self.failed.update(other.failed)
         self.broken += other.broken
         self.digest = blake2b((self.digest + other.digest).encode(), digest_size=12).hexdigest()
 
@@ -118,6 +120,7 @@ def play_all(house: House, seeds: range) -> Report:
             report.histories += 1
             report.turns += result.turns
             report.reached.update(result.reached)
+            report.failed.update(result.failed)
             found.update(result.digest.encode())
             if result.broken:
                 report.broken.append(result)

@@ -20,12 +20,14 @@ REF: Final = re.compile(rb'(?:"ref":"|\(ref (?:r\.)?)[0-9a-f]{8,12}')
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """turns: of the loop, over all processes. digest: of everything durable and everything heard."""
+    """turns: of the loop, over all processes. digest: of everything durable and everything heard. reached, failed: as
+    in Strikes."""
 
     script: Script
     digest: str
     broken: list[Broken]
     reached: Counter[str]
+    failed: Counter[tuple[str, str]]
     turns: int
 
 

@@ -261,7 +261,8 @@ class World:
         lives = {sid: self._evidence(sid) for sid in self.disk.written}
         self.broken += judging.judge(self.everybody, lives)
         self.broken += [broken for life in lives.values() for broken in checks.judge(life)]
-        return Result(self.script, digest(self), self.broken, self.strikes.reached, self.turns)
+        strikes = self.strikes
+        return Result(self.script, digest(self), self.broken, strikes.reached, strikes.failed, self.turns)
 
     def _evidence(self, sid: str) -> Evidence:
         told = (judging.outcomes_of(person) for person in self.people if person.sid == sid)

@@ -33,6 +33,7 @@ def test_a_short_campaign_holds() -> None:
     assert [(result.script.seed, result.broken) for result in report.broken] == []
     assert report.histories == 80
     assert len(report.reached) > 10
+    assert not report.failed
 
 
 def test_a_seed_tells_the_same_history_again() -> None:
@@ -179,6 +180,16 @@ def test_what_is_printed_replays_with_the_files_that_were_given(jams: Path) -> N
     again = run(*words[2:])
     assert again.exit_code == 1
     assert "BROKEN M7" in again.output
+
+
+def test_handlers_that_fail_of_themselves_are_counted(jams: Path) -> None:
+    """Nothing breaks when a handler fails, which is what invariants are for; who wrote it wants to hear of it."""
+    words = ("--lifecycle", str(jams / "a life.yaml"), "--config", str(jams / "own.toml"), "--seed", "1")
+    shown = run(*words, "--shrink", "--trace").output
+    assert "!! shut fails without a fault: LookupError('no key')" in shown
+    (own,) = json.loads(run(*words, "--json").output)["failed_without_fault"]
+    assert (own["handler"], own["error"]) == ("shut", "LookupError")
+    assert f"\nown handlers failed without a fault: shut x{own['count']} LookupError\n" in shown
 
 
 def test_a_seed_that_is_no_number_is_said_to_be() -> None:
