@@ -16,6 +16,8 @@ from .calling import called, flags
 from .cli_options import PROBLEMS, UNREADABLE, config_option, fail, settings_of
 
 if TYPE_CHECKING:
+    from engine.simulation.script import Script
+
     from .simulation.campaign import Report
     from .simulation.house import House
     from .simulation.result import Result
@@ -121,8 +123,17 @@ def _examined(house: House, report: Report, first: int, *, shrink: bool, trace: 
         ],
         "broken": [{"invariant": one.number, "what": one.what} for one in result.broken] if result is not None else [],
         "seed": result.script.seed if result is not None else None,
-        "shrunk": {"faults": [one.kind for one in script.faults], "steps": len(script.steps)} if shrink else None,
+        "shrunk": _shrunk(script, result.script) if result is not None and shrink else None,
         "story": story.lines,
+    }
+
+
+def _shrunk(script: Script, whole: Script) -> dict[str, Any]:
+    return {
+        "faults": [one.kind for one in script.faults],
+        "of_faults": len(whole.faults),
+        "steps": len(script.steps),
+        "of_steps": len(whole.steps),
     }
 
 
@@ -133,6 +144,10 @@ def _replay_of(lifecycle: Path | None, config: Path | None, seed: int) -> str:
 
 def _show(plain: dict[str, Any], *, is_traced: bool) -> None:
     if is_traced:
+        if left := plain["shrunk"]:
+            faults, steps = len(left["faults"]), left["steps"]
+            click.echo(f"seed {plain['seed']}, shrunk: {left['of_faults'] - faults} of {left['of_faults']} faults and "
+                       f"{left['of_steps'] - steps} of {left['of_steps']} steps are left out")  # fmt: skip
         for line in plain["story"]:
             click.echo(line)
     for kind, count in plain["reached"].items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -190,6 +191,17 @@ def test_handlers_that_fail_of_themselves_are_counted(jams: Path) -> None:
     (own,) = json.loads(run(*words, "--json").output)["failed_without_fault"]
     assert (own["handler"], own["error"]) == ("shut", "LookupError")
     assert f"\nown handlers failed without a fault: shut x{own['count']} LookupError\n" in shown
+
+
+def test_a_story_of_what_leaks_names_it_once_and_says_what_was_left_out(jams: Path) -> None:
+    """An administrator asks twelve times for the same: it is told once, with the resource and why it is there."""
+    words = ("--lifecycle", str(jams / "a life.yaml"), "--config", str(jams / "own.toml"), "--seed", "1")
+    told = run(*words, "--shrink", "--trace").output.splitlines()
+    assert re.fullmatch(r"seed 1, shrunk: (\d+) of \1 faults and (\d+) of \2 steps are left out", told[0])
+    (leaks,) = {line.split(";")[1] for line in told if "as failed: cleanup leaked" in line}
+    assert re.fullmatch(r" still there: gate the gate \(.*raised.*\)", leaks)
+    assert sum("asks" in line and "for retry" in line for line in told) <= 2
+    assert any(re.search(r"… these \d+ lines 1\d times in all", line) for line in told)
 
 
 def test_a_seed_that_is_no_number_is_said_to_be() -> None:
