@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..spec import Step
 from .findings import Finding
 from .graph import Life, Way
+from .rounds import turns_few
 from .stories import between, components, to_state
 from .tracking import releases
 
@@ -23,6 +24,8 @@ def _growing(life: Life, kind: str) -> Iterator[Finding]:
     inner = {way.path: way for way in ways if way.target is None and id(way) in adding}
     yield from (_grows(life, kind, way, [way]) for way in inner.values())
     for part in components(passing):
+        if turns_few(life, part):
+            continue  # it ends with a few, and the clean-up has them
         for way in [way for way in part if id(way) in adding][:1]:
             there = [] if way.target == way.source else between(part, way.target or "", way.source)
             yield _grows(life, kind, way, [way, *there])

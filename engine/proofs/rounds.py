@@ -16,7 +16,7 @@ from .findings import Finding
 from .graph import Life, Way
 from .guards import Budget
 from .stories import components, parts, to_state
-from .times import forced, is_end, lasting, stay_s, step_s
+from .times import forced, is_end, lasting, stay_s, step_s, until_s
 
 CIRCLES_MAX: Final = 500  # of one strongly connected part; there can be exponentially many
 
@@ -51,6 +51,12 @@ def _finding(life: Life, circle: list[Way], budgets: list[Budget]) -> Finding:
     return Finding((*circle[0].path, "to"), "never-ends", message, story, "count over a longer time")
 
 
+def turns_few(life: Life, part: list[Way]) -> bool:
+    """Whether ways lead round in one circle only, whose budget is surely used up."""
+    circles = list(islice(_circles(part), 2))
+    return len(circles) == 1 and _ends(life, circles[0], _budgets(life, circles[0]))
+
+
 def _budgets(life: Life, circle: list[Way]) -> list[Budget]:
     """What a round spends, of states that it enters."""
     states = {way.source for way in circle}
@@ -62,7 +68,11 @@ def _ends(life: Life, circle: list[Way], budgets: list[Budget]) -> bool:
 
 
 def _round_s(life: Life, circle: list[Way]) -> float:
-    return sum(stay_s(life, way.source) + step_s(life, way) for way in circle)
+    return sum(_turn_s(life, way) for way in circle)
+
+
+def _turn_s(life: Life, way: Way) -> float:
+    return until_s(life, way) + step_s(life, way)
 
 
 def _circles(part: list[Way]) -> Iterator[list[Way]]:
@@ -112,6 +122,8 @@ class Ends:
             if not _ends(self._life, circle, budgets):
                 return inf
             counts += max(budget.count for budget in budgets)
-        slowest = {way.source: max(step_s(self._life, one) for one in part if one.source == way.source) for way in part}
-        round_s = sum(stay_s(self._life, state) + leaving_s for state, leaving_s in slowest.items())
-        return (counts + 1) * round_s if len(circles) < CIRCLES_MAX else inf
+        slowest = {
+            way.source: max(_turn_s(self._life, one) for one in part if one.source == way.source) for way in part
+        }
+        last_s = sum(stay_s(self._life, state) for state in slowest)
+        return (counts + 1) * sum(slowest.values()) + last_s if len(circles) < CIRCLES_MAX else inf

@@ -32,6 +32,16 @@ def stay_s(life: Life, state: str) -> float:
     return min([*sure, run_s(life, state) if is_left_by_run(life, state) else inf])
 
 
+def until_s(life: Life, way: Way) -> float:
+    """How long an actor has stayed at most when way is taken: the run that is over, or the time limit, says when; a
+    guard that refuses then is not asked again."""
+    longest_s, events = stay_s(life, way.source), life.choices[way.source].keys()
+    if way.event == "done" or (way.event == "failed" and not life.fails_beside_run(way.source, events - {"done"})):
+        return min(longest_s, run_s(life, way.source))
+    limits = [one.most_s for one in life.planned(way.source).timers if one.event == way.event and not one.is_idle]
+    return min([longest_s, *limits])
+
+
 def step_s(life: Life, way: Way) -> float:
     """The step itself: its `do`, the end of the activity, a look before a final state is entered."""
     done_s = sum(call_bound(step) for step in way.row.do)
