@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import pytest
@@ -13,7 +13,7 @@ from engine.context import Life
 from engine.live.places import Places
 from engine.log.state import Outcomes
 from engine.session import Session
-from engine.steps import custody
+from engine.steps import cleanup, custody, scope
 from server import welcome
 from server.pool import Pool
 from server.protocol import ConnectionCore
@@ -98,6 +98,33 @@ def leaves_without_a_word(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Pool, "leave", lambda self, next_slot_ms: None)
 
 
+def stops_cleaning_at_the_first_error(patch: pytest.MonkeyPatch) -> None:
+    own = cleanup._let_go
+
+    async def attempt(kind: str, work: Awaitable[None]) -> str:
+        await work
+        return ""
+
+    async def let_go(actor: Any, entry: Any) -> list[cleanup.CleanupItem]:
+        try:
+            return await own(actor, entry)
+        except Exception:
+            for resource in actor.holdings.held(entry.kind):
+                actor.holdings.drop(resource)
+            return []
+
+    patch.setattr(cleanup, "_attempt", attempt)
+    patch.setattr(cleanup, "_let_go", let_go)
+
+
+def believes_that_who_is_cancelled_ends(patch: pytest.MonkeyPatch) -> None:
+    async def end_task(task: Any) -> bool:
+        task.cancel()
+        return True
+
+    patch.setattr(scope, "end_task", end_task)
+
+
 PLANTED: Final[dict[Patch, set[str]]] = {
     tells_before_it_is_durable: {"L2"},
     loses_what_ends_an_activity: {"M7"},
@@ -107,6 +134,8 @@ PLANTED: Final[dict[Patch, set[str]]] = {
     forgets_outcomes: {"L5"},
     lets_one_more_live: {"C6"},
     ends_without_its_children: {"C2"},
+    stops_cleaning_at_the_first_error: {"C1"},
+    believes_that_who_is_cancelled_ends: {"C3"},
     keeps_the_older_socket: {"L7"},
     never_gives_up_on_a_peer: {"L8", "L10"},  # until its places are all taken
     leaves_without_a_word: {"L13"},
