@@ -81,7 +81,7 @@ class Sabotage:
     def _noting(self, handler: Handler) -> Iterator[None]:
         try:
             yield
-        except (Trouble, ScopeClosed):
+        except (Trouble, Refused, ScopeClosed):  # a refusal is an answer to the sender
             raise
         except Exception as error:
             self.strikes.fail(handler.name, error)
