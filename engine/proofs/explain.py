@@ -72,9 +72,10 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = MappingProxyType(
         ),
         "leak-trap": Explanation(
             "what cannot be let go would keep a root here for ever",
-            "If a probe still sees the thing after `do` and `force`, no final state can be entered, and on the path "
-            "shown nothing else leads on; not even an operator can. Lead `failed` of the full cleanup to a state with "
-            "`quarantine: true`, where `retry_cleanup` and `write_off` can be listed.",
+            "If a probe still sees the thing after `do` and `force`, no final state can be entered. A way to one is "
+            "then refused, and what comes of it is `failed`; if that leads to an end as well, nothing more happens by "
+            "itself. Lead `failed` to a state with `run: [cleanup]`, and the `failed` of that one "
+            "to a state with `quarantine: true`, where `retry_cleanup` and `write_off` can be listed.",
         ),
         "growing-hold": Explanation(
             "a circle that acquires on each round and never lets go",

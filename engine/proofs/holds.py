@@ -11,7 +11,7 @@ from ..language.document import Path, show
 from .findings import Finding
 from .graph import CHILDREN, Life, Way
 from .stories import Move, Story
-from .tracking import Tracked
+from .tracking import Node, Tracked
 from .waits import is_surely_left
 
 TRACKED_MAX: Final = 64  # kinds of one file that are not followed a second time
@@ -74,9 +74,10 @@ def _unclean(life: Life, tracked: list[Tracked]) -> Iterator[Unclean]:
 
 
 def _traps(life: Life, tracked: list[Tracked]) -> Iterator[Finding]:
-    """States of a root from which nothing leads on if something can never be let go."""
+    """States of a root from which nothing leads on by itself if something can never be let go."""
     if not life.is_root:
         return
+    told: set[Path] = set()
     for name, state in life.machine.states.items():
         if state.final or state.quarantine or not is_surely_left(life, name) or is_surely_left(life, name, leaks=True):
             continue
@@ -87,11 +88,26 @@ def _traps(life: Life, tracked: list[Tracked]) -> Iterator[Finding]:
             node = (name, False)
         if one is None:
             continue
-        story = one.story(node)
-        end = f"{one.kind} cannot be let go: no final state is entered, and nothing else leads on"
-        message = f"if {one.kind} cannot be let go, {show(name)} is never left"
-        hint = "lead its `failed` to a state with `quarantine: true`"
-        yield Finding(life.at(name), "leak-trap", message, Story(story.start, story.moves, end=end), hint)
+        finding = _trap(life, one, node)
+        if finding.path not in told:
+            told.add(finding.path)
+            yield finding
+
+
+def _trap(life: Life, one: Tracked, node: Node) -> Finding:
+    """Told of the `failed` that leads to an end, if there is one."""
+    state, story, path = node[0], one.story(node), life.at(node[0])
+    failing = life.on_failing[state].ways if state in life.on_failing else ()
+    way = next((way for way in failing if way.target and life.state(way.target).final), None)
+    end = f"{one.kind} cannot be let go: no final state is entered, and nothing else surely leads on by itself"
+    if way is not None:
+        story, path = Story(story.start, (*story.moves, Move(way, one.after(node, way).note))), (*way.path, "to")
+        end = f"but it is not entered: {one.kind} cannot be let go, and nothing else surely leads on by itself"
+    message = f"if {one.kind} cannot be let go, {show(state)} is never left by itself"
+    hint = "lead its `failed` to a state with `quarantine: true`"
+    if not life.planned(state).is_cleaning:
+        hint = "lead `failed` to a state with `run: [cleanup]`, and the `failed` of that one to `quarantine: true`"
+    return Finding(path, "leak-trap", message, Story(story.start, story.moves, end=end), hint)
 
 
 def _gets(one: Tracked, state: str) -> bool:
