@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.errors import Diagnostic, RegistryError, SpecError, StewardError
 from engine.language.diagnostics import CODES
+from engine.language.sentences import unknown
 from engine.loader import load
 from engine.proofs.explain import ACCEPTABLE, EXPLANATIONS
 from engine.proofs.prove import Proved, prove
@@ -64,12 +65,12 @@ def _count(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' if count > 1 else ''}"
 
 
-def advice(error: SpecError) -> str:
-    """What helps who has no file (yet)."""
+def advice(error: SpecError, naming: str = "--lifecycle FILE") -> str:
+    """What helps who has no file (yet). naming: how the command is given another one."""
     if any(item.code == "missing-file" for item in error.diagnostics):
         return (
             "\n`steward init DIR` makes a project with a lifecycle file; "
-            "--lifecycle FILE, or lifecycle in steward.toml, names another"
+            f"{naming}, or lifecycle in steward.toml, names another"
         )
     return ""
 
@@ -84,7 +85,9 @@ def diagnose(settings: Settings, *, proves: bool = False) -> Finding:
         return Finding(file, 1 if proved is not None and proved.open else 0, spec=loaded.spec, proved=proved)
     except SpecError as error:
         code = 1 if error.is_readable else 2
-        return Finding(file, code, diagnostics=error.diagnostics, error=advice(error).strip())
+        return Finding(
+            file, code, diagnostics=error.diagnostics, error=advice(error, naming="FILE behind the command").strip()
+        )
     except (RegistryError, OSError) as error:
         return Finding(file, 2, error=str(error))
 
@@ -109,6 +112,10 @@ def bounds(found: Finding) -> Iterator[str]:
     for one in found.proved.lengths if found.proved is not None else ():
         yield ""
         yield from one.lines()
+
+
+def no_code(code: str) -> str:
+    return unknown("code", code, [*EXPLANATIONS, *CODES])
 
 
 def explained(code: str) -> str:

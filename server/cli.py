@@ -118,10 +118,10 @@ def check(
       steward check --explain held-at-end
     """
     from .checking import bounds as bounds_of
-    from .checking import diagnose, explained
+    from .checking import diagnose, explained, no_code
 
     if explain is not None:
-        click.echo(explained(explain) or fail(f"no code {explain!r}; docs/check.md lists them", 2))
+        click.echo(explained(explain) or fail(no_code(explain), 2))
         return
     settings = settings_of({"lifecycle": file}, config)
     found = diagnose(settings, proves=True)

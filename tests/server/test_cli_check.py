@@ -33,7 +33,7 @@ def test_a_finding_is_told_with_the_way_to_it() -> None:
     result = run("leaky.yaml")
     lines = result.output.splitlines()
     assert result.exit_code == 1
-    assert lines[0].startswith("leaky.yaml:47:")
+    assert lines[0].startswith("leaky.yaml:49:")
     assert lines[0].endswith("[held-at-end]")
     assert lines[1] == f"    {WAY}, stone still held"
     assert lines[-1] == "1 finding in leaky.yaml; --explain CODE says more"
@@ -45,7 +45,7 @@ def test_json_has_it_all_and_what_is_accepted() -> None:
     accepted, leak = said["findings"]
     assert (said["ok"], said["diagnostics"]) == (False, [])
     assert (leak["code"], leak["severity"], leak["line"], leak["story"]) == (
-        *("held-at-end", "problem", 47),
+        *("held-at-end", "problem", 49),
         f"{WAY}, stone still held",
     )
     assert (accepted["severity"], accepted["accepted"]) == ("warning", "`leak` is there to leave stones behind")
@@ -65,7 +65,7 @@ def test_bounds_are_printed_for_each_state() -> None:
 def test_the_way_is_drawn_in_red(name: str) -> None:
     """Both arrows of the story, and no other."""
     result = run("leaky.yaml", "--draw", name)
-    assert (result.exit_code, f"{name}: held-at-end in line 47" in result.output) == (1, True)
+    assert (result.exit_code, f"{name}: held-at-end in line 49" in result.output) == (1, True)
     text = Path(name).read_text()
     lines = text.splitlines()
     if name.endswith(".mmd"):
@@ -97,5 +97,12 @@ def test_every_code_is_explained(code: str) -> None:
 
 
 def test_an_unknown_code_is_told() -> None:
-    """Exit code 2: asked wrongly."""
-    assert run("--explain", "held-at-ned").exit_code == 2
+    """Exit code 2: asked wrongly; with the code that was meant."""
+    result = run("--explain", "held-at-ned")
+    assert (result.exit_code, "did you mean 'held-at-end'?" in result.output) == (2, True)
+
+
+def test_who_has_no_file_is_told_how_to_name_one() -> None:
+    """`check` takes the file as its argument, and has no option for it."""
+    result = run("nofile.yaml")
+    assert (result.exit_code, "FILE" in result.output, "--lifecycle" in result.output) == (2, True, False)
