@@ -322,7 +322,8 @@ class Actor:
 
     def step_ran(self, index: int, result: Any) -> None:
         """Record that a step of the activity is over, so that a restart goes on behind it."""
-        body = {"index": index, "result": result, "holds": self.holdings.surviving()}
+        holds = self.holdings.surviving()
+        body = {"index": index, "activation": self.activation, "result": result, "holds": holds}
         try:
             self.session.commit(self, "ran", body)
         except JournalError as error:

@@ -278,10 +278,10 @@ class Session:
             self.deliver(self.commit(actor, "step", body, updates=updates))
         self._forget(actor)
 
-    def note_survivors(self, actor: Actor) -> None:
-        """Write down what an actor holds beyond a restart, after something of its children passed to it."""
+    def note_survivors(self, actor: Actor, noted: Sequence[Any] = ()) -> None:
+        """Write down what an actor holds beyond a restart, after it changed behind its last record. noted: there."""
         surviving = actor.holdings.surviving()
-        if surviving and not self.is_failed:
+        if surviving != list(noted) and not self.is_failed:
             self.commit(actor, "sent", {"holds": surviving})
 
     def after_the_end(self, event: Event) -> Outcome:

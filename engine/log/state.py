@@ -242,7 +242,10 @@ def _settle(actor: ActorImage, body: Mapping[str, Any]) -> None:
 
 
 def _ran(actor: ActorImage, record: Record) -> None:
-    actor.ran[record.body["index"]] = record.body.get("result")
+    """A step counts for the activation that it was run in (M4); a record that names none is of the present one."""
+    body = record.body
+    if body.get("activation", actor.activation) == actor.activation:
+        actor.ran[body["index"]] = body.get("result")
 
 
 def _owed(actor: ActorImage, record: Record) -> None:

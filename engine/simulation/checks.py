@@ -95,6 +95,8 @@ def nothing_after_leaving(
         activation = record.body["event"].get("activation", 0)
         if activation != actor.activation:
             yield f"{actor.path} owes {record.body['event']['name']} of activation {activation}"
+    elif record.op == "ran" and record.body.get("activation", actor.activation) != actor.activation:
+        yield f"{actor.path} finished a step of activation {record.body['activation']}"
     elif record.op == "ran" and record.body["index"] >= len(life.plans[record.kind].states[actor.state].run):
         yield f"{actor.path} finished a step that {actor.state} does not have"
 

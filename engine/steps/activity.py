@@ -73,12 +73,12 @@ class Activity:
         start, last = self._resume_at(), len(self._plan.run) - 1
         result = self._ran.get(start - 1)
         for index, call in enumerate(self._plan.run[start:], start=start):
-            if self.life.is_over:
-                raise asyncio.CancelledError  # the state was left while a clean-up was under way
             try:
                 result = await self._step(call)
             except HandlerFailed as failure:
                 return "failed", {"error": show_failure(failure), **self._with_report()}
+            if self.life.is_over:
+                raise asyncio.CancelledError  # the state was left while a clean-up was under way: no step of the next
             if index < last:
                 self._actor.step_ran(index, result)  # after the last, `done` says so, in the same turn
         return "done", {"result": result, **self._with_report()}

@@ -253,6 +253,9 @@ async def _commit(
         actor.mailbox.forget_deferred([event.id])
     if row.to is not None:
         await actor.leave()
+        if not actor.plan.states[row.to].is_final:
+            # leave() waits for a clean-up under way, which lets go of what the step's record still names (C1).
+            actor.session.note_survivors(actor, body["holds"])
         actor.enter(row.to, event, now, body["deadlines"])
     else:
         actor.arm(body["deadlines"])
