@@ -92,7 +92,11 @@ class Commit:
         if not self._is_over:
             self._is_over, self._error = True, error
             for settle in self._waiting:
-                settle(error is None)
+                try:
+                    settle(error is None)
+                except Exception:
+                    # One waiter's fault; those behind it, and the commits behind this one, are told all the same.
+                    log.exception("who waited for a commit of %s failed", self.append.sid)
             self._waiting.clear()
 
 

@@ -16,7 +16,7 @@ from engine.errors import JournalError, Refused
 from engine.journal.base import Append, SessionRow
 from engine.journal.memory import MemoryJournal
 from engine.live.admission import LAG_MAX_S, QUEUE_MAX, SLOW_S, Admission
-from engine.log.backlog import BACKLOG_MAX, STALL_MAX_S
+from engine.log.backlog import BACKLOG_MAX, STALL_MAX_S, Commit
 from engine.log.sessionlog import SessionLog
 from engine.records import ROOT, Command, Outcome, Record, Update
 from engine.session import Session
@@ -384,3 +384,17 @@ async def test_a_manager_that_is_overloaded_takes_no_session_but_commands() -> N
             await r.manager.create()
         assert (await r.send(session, "say", {"text": "x"})).status == "done"
         assert r.manager.live == 1
+
+
+def test_who_waits_behind_one_that_fails_is_told() -> None:
+    """One waiter's fault is not the others': they hear of the commit, in order."""
+    commit = Commit(Append("s", 1, 1, b"", ()), 0)
+    told: list[bool] = []
+
+    def fail(is_durable: bool) -> None:
+        raise ValueError("a waiter's fault")
+
+    commit.when_over(fail)
+    commit.when_over(told.append)
+    commit.land()
+    assert told == [True]
