@@ -16,8 +16,8 @@ ROOT: Final = "/"  # the path of a session's root actor; children are /team, /te
 Origin = Literal["client", "admin", "parent", "child", "engine", "self"]
 Status = Literal["done", "refused", "failed", "deferred", "ignored"]
 
-# What is made for every command is not frozen, though nobody changes it: to make a frozen one of eight fields takes
-# 2 us instead of 0.5, and there are nine of them on a command's way.
+# What handlers are given is frozen. What every command makes and only the engine sees is not, though nobody changes
+# it: to make a frozen one of eight fields takes 2 us instead of 0.5.
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Caller:
     roles: frozenset[str] = frozenset()
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happens to one actor.
 
@@ -87,7 +87,7 @@ class Event:
         )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of an event (M5). code and message say why it was refused or failed; value is what is told
     when it was done; already: it asked for what is the case; seq: the last update of its step, 0 if none."""

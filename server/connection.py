@@ -109,7 +109,7 @@ class Connection:
         except Exception as error:
             fault = fault_of(error, log, self._sid)
             self.stop(fault)
-            await self._socket.say_close(fault)
+            await self._outbox.say_close(fault)
 
     def is_stopped(self) -> bool:
         return self._stopped_at is not None

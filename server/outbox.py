@@ -205,9 +205,13 @@ class Outbox:
             self._wake.clear()
             await self._send_all()
         if self.fault is not None:
-            self._put_goaway()
-            await self._flush()
-            await self._socket.say_close(self.fault)
+            await self.say_close(self.fault)
+
+    async def say_close(self, fault: Fault) -> None:
+        """Send what was put together, a goaway first of all that was not, and why. Raises ConnectionError."""
+        self._put_goaway()
+        await self._flush()
+        await self._socket.say_close(fault)
 
     async def _send_all(self) -> None:
         self._put_due()
@@ -226,6 +230,8 @@ class Outbox:
             self._on_ended()
 
     async def _send_page(self, session: Session) -> None:
+        if not session.log.is_near(self._cursor):
+            await self._flush()  # what is due does not wait for the store
         try:
             page = await session.log.read(self._cursor, PAGE_EVENTS)
         except Overtaken:
@@ -240,6 +246,7 @@ class Outbox:
             self._put_due()
 
     async def _send_snap(self, session: Session) -> None:
+        await self._flush()
         seq, data = await session.snap(SNAP_BYTES_MAX)
         self._is_lost = False
         self._cursor = seq

@@ -191,6 +191,10 @@ class SessionLog:
         """Return when nothing of this log is queued any more."""
         await self._backlog.drain()
 
+    def is_near(self, after: int) -> bool:
+        """Whether what follows is in memory, so that read() waits for nobody."""
+        return bool(self._tail) and after >= self._tail[0][0] - 1
+
     async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Durable updates with seq > after, ascending, at most limit; each a JSON object {seq, ts, kind, data, re?}.
 
@@ -198,7 +202,7 @@ class SessionLog:
         """
         if after < self.trimmed:
             raise Overtaken(self.trimmed + 1)
-        if self._tail and after >= self._tail[0][0] - 1:
+        if self.is_near(after):
             first = after + 1 - self._tail[0][0]
             return self._tail[first : first + limit]
         found = await self._journal.updates(self.sid, after, limit)

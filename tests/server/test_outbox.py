@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiohttp import WSMsgType
 from aiohttp.http_websocket import WebSocketWriter
 
-from server.outbox import Socket
+from engine.errors import JournalError
+from server.codes import Fault
+from server.outbox import Outbox, Socket
 
 
 class Wire:
@@ -68,3 +70,61 @@ async def test_a_write_waits_until_the_socket_drains() -> None:
     assert not sending.done()
     gate.set()
     await sending
+
+
+class FarLog:
+    """A log whose next part has to be read from the store, which takes its time and then fails."""
+
+    head = seq = 500
+    streams: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self) -> None:
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    def watch(self, *_: Any) -> Any:
+        return lambda: None
+
+    watch_notes = watch
+
+    def is_near(self, after: int) -> bool:
+        return False
+
+    async def read(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        self.asked.set()
+        await self.answer.wait()
+        raise JournalError("the disk is gone")
+
+
+async def test_what_is_due_does_not_wait_for_the_store() -> None:
+    """L8, L13: a welcome and results leave before the log is read; a goaway before the close that an error makes."""
+    wire, store = Wire(), FarLog()
+    transport: Any = SimpleNamespace(
+        get_write_buffer_size=lambda: 0, set_write_buffer_limits=lambda high: None, get_extra_info=lambda name: None
+    )
+    session: Any = SimpleNamespace(
+        log=store, sid="s.x", is_ended=False, ended=asyncio.get_running_loop().create_future()
+    )
+    socket = socket_on(wire)
+    outbox = Outbox(socket, transport, lambda: None)
+    outbox.follow(session, 470, b"the welcome")
+    outbox.result(0, b"a result")
+    writing = asyncio.create_task(outbox.run())
+    await store.asked.wait()
+    assert b"the welcome" in wire.writes[0]
+    assert b"a result" in wire.writes[0]
+    outbox.goaway(1000)
+    store.answer.set()
+    with pytest.raises(JournalError):
+        await writing
+    said: list[str] = []
+    socket.say_close = async_note(said)  # type: ignore[method-assign]
+    await outbox.say_close(Fault("store_unavailable"))
+    assert b"goaway" in wire.writes[-1]
+    assert said == ["store_unavailable"]
+
+
+def async_note(said: list[str]) -> Any:
+    async def say(fault: Fault) -> None:
+        said.append(fault.name)
+
+    return say
