@@ -75,7 +75,7 @@ def folder_at(path: str) -> Callable[[Path], None]:
 
 IN_PROCESS: Final = (
     # The lifecycle file
-    Case("no lifecycle file", "check nope.yaml", ("nope.yaml", "No such file", "steward init", "--lifecycle"), 2),
+    Case("no lifecycle file", "check nope.yaml", ("nope.yaml", "No such file", "steward init", "FILE behind"), 2),
     Case("a folder as the file", "check .", ("Is a directory",), 2),
     Case(
         "a mistake in it",
