@@ -205,7 +205,7 @@ def test_what_could_not_have_been_written_here_is_refused_by_line(name: str) -> 
 
 def test_the_line_is_that_of_the_mistake() -> None:
     """Also of one that only shows in what the record makes of the session."""
-    plain = opened(whole()[20])
+    plain = opened(whole()[10])
     at = next(n for n, record in enumerate(plain["records"]) if n > 0 and "data" in record)
     plain["records"][at]["data"] = [1]
     with pytest.raises(ParcelError, match="data") as told:
