@@ -85,9 +85,7 @@ class SessionHealthMonitor:
             self._due[kind] = now + self._manager.plans[kind].check_every_s - 0.001
         sessions = self._manager.sessions()
         actors = (actor for session in sessions for actor in session.find_actors() if actor.kind in due)
-        async with (
-            asyncio.TaskGroup() as lanes
-        ):  # the pass is over when all of them are, and to cancel it ends them all
+        async with asyncio.TaskGroup() as lanes:  # over when all are; to cancel it ends them all
             for _ in range(CHECKS_AT_ONCE):
                 lanes.create_task(self._examine(actors), name="health lane")
 
