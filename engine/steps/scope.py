@@ -136,5 +136,14 @@ def handler_failure(name: str, error: BaseException) -> HandlerFailed:
         return error
     ref = secrets.token_hex(4)
     code, public = (error.code, error.public) if isinstance(error, HandlerFailed) else ("raised", "")
-    log.warning("handler %s failed (ref %s): %s: %s", name, ref, type(error).__name__, error, exc_info=error)
-    return HandlerFailed(name, code, f"{type(error).__name__}: {error}", ref=ref, public=public)
+    said = f"{type(error).__name__}: {_said(error)}"
+    log.warning("handler %s failed (ref %s): %s", name, ref, said, exc_info=error)
+    return HandlerFailed(name, code, said, ref=ref, public=public)
+
+
+def _said(error: BaseException) -> str:
+    """Its own words, which are a handler's code as well."""
+    try:
+        return str(error)
+    except Exception:
+        return "what it says cannot be shown"

@@ -387,3 +387,14 @@ def test_a_failure_keeps_its_text_to_the_log(caplog: pytest.LogCaptureFixture) -
     assert "card 1234" in caplog.text
     assert handler_failure("pay", failure) is failure
     assert handler_failure("pay", HandlerFailed("x", "timeout", "…")).code == "timeout"
+
+
+def test_a_failure_that_cannot_be_put_into_words_is_one_all_the_same() -> None:
+    """M3: the words of an exception are a handler's code too."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no")
+
+    failure = handler_failure("pay", Mute())
+    assert (failure.code, failure.message) == ("raised", "Mute: what it says cannot be shown")
